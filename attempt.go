@@ -1,0 +1,169 @@
+package steadyhttp
+
+import (
+	"context"
+	"net/http"
+	"reflect"
+	"sync/atomic"
+	"time"
+)
+
+// The layers of one stack talk to each other about a request in two ways: on
+// the way down through an attempt in the request's context, on the way up
+// through a verdict in the context of the response's Request. Both are contexts
+// themselves, which saves an allocation for each.
+
+type (
+	attemptKey struct{}
+	verdictKey struct{}
+)
+
+// role names a layer's part in an attempt. A layer that finds its own part
+// taken belongs to another stack, nested in the first (or hedges requests), and
+// starts an attempt of its own.
+type role uint32
+
+const (
+	roleBreaker role = 1 << iota
+	roleLimiter
+	roleClassifier
+	roleReported // whoever is first tells the Trace
+)
+
+// call is what all attempts of one call share.
+type call struct {
+	began time.Time // its place in the Limiter's queue, kept by its retries
+	facts bodyFacts // what one pass over the request's body found
+}
+
+// attempt is one trip towards the wire. The outermost layer makes it and puts
+// it in the context of the request it passes on.
+type attempt struct {
+	context.Context
+	*call
+
+	number int    // from 1
+	key    string // of the Limiter, else of the Breaker: for the Trace
+	gate   gate   // of the Breaker; nil if there is none
+	taken  atomic.Uint32
+
+	// failed is the verdict on an error, which unlike a response has no request
+	// to carry it.
+	failed atomic.Pointer[verdict]
+}
+
+// gate is how a Breaker lets the Limiter below it ask, when a request leaves
+// the queue, whether the circuit still lets it through.
+type gate interface {
+	// enter is asked after admission, just before sending. Half-open, it claims
+	// the probe's slot. A second call for the same attempt changes nothing. Its
+	// error is an *OpenError.
+	enter(now time.Time) error
+	// opened is closed when the circuit next opens: queued requests give up.
+	opened() <-chan struct{}
+}
+
+// Value finds the attempt itself under its key.
+func (a *attempt) Value(key any) any {
+	if _, ok := key.(attemptKey); ok {
+		return a
+	}
+	return a.Context.Value(key)
+}
+
+// take claims a part in the attempt and tells whether it was free.
+func (a *attempt) take(r role) bool {
+	return a.taken.Or(uint32(r))&uint32(r) == 0
+}
+
+// joinAttempt returns the attempt that req belongs to, with r taken in it. If
+// there is none, or r is taken, it makes one: the request returned is then a
+// shallow copy that carries it, and owned is true.
+func joinAttempt(req *http.Request, r role, now time.Time) (out *http.Request, a *attempt, owned bool) {
+	if a, _ := req.Context().Value(attemptKey{}).(*attempt); a != nil && a.take(r) {
+		return req, a, false
+	}
+	a = &attempt{Context: req.Context(), call: &call{began: now}, number: 1}
+	a.take(r)
+	return req.WithContext(a), a, true
+}
+
+// verdict is what a Classifier said of a response or an error, and what a
+// Limiter added to it.
+type verdict struct {
+	context.Context
+	Outcome
+
+	resp *http.Response // of which it speaks; nil for an error
+	err  error
+
+	paced   bool      // a Limiter knows of this denial and holds the key
+	readmit time.Time // with paced: when it would admit the call again
+}
+
+// Value finds the verdict itself under its key.
+func (v *verdict) Value(key any) any {
+	if _, ok := key.(verdictKey); ok {
+		return v
+	}
+	return v.Context.Value(key)
+}
+
+// verdictOn returns the verdict that resp or err already carries: a response in
+// its Request's context, an error in the attempt. It is nil if there is none.
+func verdictOn(a *attempt, resp *http.Response, err error) *verdict {
+	if resp != nil {
+		if resp.Request == nil {
+			return nil
+		}
+		v, _ := resp.Request.Context().Value(verdictKey{}).(*verdict)
+		if v == nil || v.resp != resp {
+			return nil // none, or of a response to an earlier use of the request
+		}
+		return v
+	}
+	if a == nil {
+		return nil
+	}
+	if v := a.failed.Load(); v != nil && sameError(v.err, err) {
+		return v
+	}
+	return nil
+}
+
+// sameError is err == other for errors of any dynamic type.
+func sameError(err, other error) bool {
+	t := reflect.TypeOf(err)
+	return t == reflect.TypeOf(other) && (t == nil || t.Comparable()) && err == other
+}
+
+// deliver makes v the verdict on resp or err: a response's Request becomes req
+// in all but the context, which carries v.
+func deliver(a *attempt, req *http.Request, resp *http.Response, err error, v *verdict) {
+	v.Context, v.resp, v.err = req.Context(), resp, err
+	if resp != nil {
+		resp.Request = req.WithContext(v)
+	} else if a != nil {
+		a.failed.Store(v)
+	}
+}
+
+// settle returns the verdict on what the base answered, reaching it now with
+// Classify if no Classifier has. Layers call it once their base has returned.
+func settle(a *attempt, req *http.Request, resp *http.Response, err error) *verdict {
+	v := verdictOn(a, resp, err)
+	if v == nil {
+		v = &verdict{Outcome: Classify(resp, err)}
+		deliver(a, req, resp, err, v)
+	}
+	return v
+}
+
+// handBack gives resp the caller's own request, in all but the context that
+// carries the verdict. The layer that made the attempt calls it last.
+func handBack(req *http.Request, resp *http.Response, v *verdict) {
+	if resp != nil {
+		v.Context = req.Context()
+		resp.Request = req.WithContext(v)
+	}
+}

@@ -1,0 +1,128 @@
+package steadyhttp
+
+import "sync"
+
+// maxKeys is how many keys or hosts each layer remembers.
+const maxKeys = 10_000
+
+// lru keeps the state of the most recently used keys, at most maxKeys of them.
+// A value that is held by an acquire without its release, or for which busy is
+// true, is evicted last. It serves any number of goroutines.
+type lru[V any] struct {
+	make func(key string) V
+	busy func(V) bool // called with no lock but the lru's own; nil means never
+
+	mu      sync.Mutex
+	max     int // zero means maxKeys
+	entries map[string]*lruEntry[V]
+	idle    lruList[V] // most recently used first
+	pinned  lruList[V]
+}
+
+type lruEntry[V any] struct {
+	value      V
+	key        string
+	pins       int
+	prev, next *lruEntry[V]
+	list       *lruList[V] // nil once evicted
+}
+
+// acquire returns the entry of key, made if it is missing, and pins it until
+// release.
+func (c *lru[V]) acquire(key string) *lruEntry[V] {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.entries[key]
+	if e == nil {
+		if c.entries == nil {
+			c.entries = make(map[string]*lruEntry[V])
+		}
+		e = &lruEntry[V]{key: key, value: c.make(key)}
+		c.entries[key] = e
+		c.idle.pushFront(e)
+		c.trimLocked(e)
+	}
+	e.pins++
+	if e.list != nil && (e.pins == 1 || e.list.front != e) {
+		e.list.remove(e)
+		c.pinned.pushFront(e)
+	}
+	return e
+}
+
+// release undoes one acquire.
+func (c *lru[V]) release(e *lruEntry[V]) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e.pins--
+	if e.pins == 0 && e.list != nil {
+		e.list.remove(e)
+		c.idle.pushFront(e)
+	}
+}
+
+// peek returns the value of key if there is one, and does not count as a use.
+func (c *lru[V]) peek(key string) (v V, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.entries[key]; e != nil {
+		return e.value, true
+	}
+	return v, false
+}
+
+// trimLocked evicts one entry other than keep if there are too many. It gives a
+// busy entry a second chance, but looks at a few only: a flood of keys must not
+// make each use a search.
+func (c *lru[V]) trimLocked(keep *lruEntry[V]) {
+	limit := c.max
+	if limit == 0 {
+		limit = maxKeys
+	}
+	if len(c.entries) <= limit {
+		return
+	}
+	victim := c.idle.back
+	for range 8 {
+		if victim == nil || victim != keep && (c.busy == nil || !c.busy(victim.value)) {
+			break
+		}
+		c.idle.remove(victim)
+		c.idle.pushFront(victim)
+		victim = c.idle.back
+	}
+	if victim == nil || victim == keep {
+		victim = c.pinned.back
+	}
+	if victim != nil {
+		victim.list.remove(victim)
+		delete(c.entries, victim.key)
+	}
+}
+
+// lruList is a doubly linked list that entries are members of themselves.
+type lruList[V any] struct{ front, back *lruEntry[V] }
+
+func (l *lruList[V]) pushFront(e *lruEntry[V]) {
+	e.list, e.prev, e.next = l, nil, l.front
+	if l.front != nil {
+		l.front.prev = e
+	} else {
+		l.back = e
+	}
+	l.front = e
+}
+
+func (l *lruList[V]) remove(e *lruEntry[V]) {
+	if e.prev != nil {
+		e.prev.next = e.next
+	} else {
+		l.front = e.next
+	}
+	if e.next != nil {
+		e.next.prev = e.prev
+	} else {
+		l.back = e.prev
+	}
+	e.list, e.prev, e.next = nil, nil, nil
+}

@@ -1,0 +1,201 @@
+package steadyhttp
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+// Trace is a set of hooks that are called as a request passes the layers. Any
+// may be nil. They are called with no lock held, by many goroutines at once, and
+// must not block: the request waits for them.
+//
+// No hook is given a URL, a header or a body: what it sees may be logged.
+type Trace struct {
+	Attempted    func(AttemptInfo) // an attempt that was sent ended: with a response's headers or an error
+	Retrying     func(RetryInfo)   // a call is about to be repeated
+	Waiting      func(WaitInfo)    // a request is held back, by the Limiter or by an open circuit
+	Learned      func(LearnedInfo) // a key's quotas changed in kind: one appeared, went, or has another limit
+	StateChanged func(StateInfo)   // a circuit opened, half-opened or closed
+}
+
+// AttemptInfo tells of an attempt that ended.
+type AttemptInfo struct {
+	Key      string // of the Limiter, else of the Breaker; "" without either
+	Method   string
+	Host     string
+	Attempt  int // from 1
+	Outcome  Outcome
+	Err      error         // nil if there was a response
+	Duration time.Duration // from sending to the response's headers or the error
+}
+
+// RetryInfo tells of an attempt that will be followed by another.
+type RetryInfo struct {
+	AttemptInfo
+	Delay time.Duration // until the next attempt; zero if the Limiter's queue decides
+}
+
+// WaitInfo tells of a request that is held back.
+type WaitInfo struct {
+	Key      string
+	Method   string
+	Host     string
+	Expected time.Duration // how long, as far as is known now
+	Queued   int           // how many requests of the key wait, this one among them
+}
+
+// LearnedInfo tells what a Limiter has learned from the server's headers.
+type LearnedInfo struct {
+	Key    string
+	Quotas []Quota
+}
+
+// StateInfo tells of a circuit that changed.
+type StateInfo struct {
+	Key      string
+	From, To State
+	RetryAt  time.Time // when an open circuit lets a probe through; zero otherwise
+}
+
+type traceKey struct{}
+
+// WithTrace returns a context whose requests call the hooks of t, and then those
+// of the Trace that ctx carries already, if any.
+func WithTrace(ctx context.Context, t *Trace) context.Context {
+	if t == nil {
+		return ctx
+	}
+	if outer := traceOf(ctx); outer != nil {
+		t = &Trace{
+			Attempted:    both(t.Attempted, outer.Attempted),
+			Retrying:     both(t.Retrying, outer.Retrying),
+			Waiting:      both(t.Waiting, outer.Waiting),
+			Learned:      both(t.Learned, outer.Learned),
+			StateChanged: both(t.StateChanged, outer.StateChanged),
+		}
+	}
+	return context.WithValue(ctx, traceKey{}, t)
+}
+
+// both calls inner and then outer, either of which may be nil.
+func both[T any](inner, outer func(T)) func(T) {
+	switch {
+	case inner == nil:
+		return outer
+	case outer == nil:
+		return inner
+	}
+	return func(info T) { inner(info); outer(info) }
+}
+
+func traceOf(ctx context.Context) *Trace {
+	t, _ := ctx.Value(traceKey{}).(*Trace)
+	return t
+}
+
+// Traced returns base with t attached to every request.
+func Traced(base http.RoundTripper, t *Trace) http.RoundTripper {
+	return &traced{base: base, trace: t}
+}
+
+type traced struct {
+	base  http.RoundTripper
+	trace *Trace
+}
+
+func (t *traced) RoundTrip(req *http.Request) (*http.Response, error) {
+	out := req
+	if t.trace != nil {
+		out = req.WithContext(WithTrace(req.Context(), t.trace))
+	}
+	resp, err := baseOf(t.base).RoundTrip(out)
+	if v := verdictOn(nil, resp, nil); v != nil {
+		handBack(req, resp, v)
+	} else if resp != nil {
+		resp.Request = req
+	}
+	return resp, err
+}
+
+func (t *traced) CloseIdleConnections() { closeIdle(t.base) }
+
+// LogTrace logs every hook to l, or to slog.Default() if l is nil: attempts at
+// level debug, or warn if they failed; retries and circuits at warn; waits and
+// what was learned at debug.
+func LogTrace(l *slog.Logger) *Trace {
+	if l == nil {
+		l = slog.Default()
+	}
+	ctx := context.Background()
+	return &Trace{
+		Attempted: func(i AttemptInfo) {
+			level := slog.LevelDebug
+			if i.Outcome.Class != ClassSuccess && i.Outcome.Class != ClassCanceled {
+				level = slog.LevelWarn
+			}
+			l.LogAttrs(ctx, level, "steadyhttp: attempt ended", i.attrs()...)
+		},
+		Retrying: func(i RetryInfo) {
+			l.LogAttrs(ctx, slog.LevelWarn, "steadyhttp: retrying", append(i.attrs(), slog.Duration("delay", i.Delay))...)
+		},
+		Waiting: func(i WaitInfo) {
+			l.LogAttrs(ctx, slog.LevelDebug, "steadyhttp: waiting",
+				slog.String("key", i.Key), slog.String("method", i.Method), slog.String("host", i.Host),
+				slog.Duration("expected", i.Expected), slog.Int("queued", i.Queued))
+		},
+		Learned: func(i LearnedInfo) {
+			for _, q := range i.Quotas {
+				l.LogAttrs(ctx, slog.LevelDebug, "steadyhttp: quota learned",
+					slog.String("key", i.Key), slog.String("resource", q.Resource), slog.String("scope", q.Scope),
+					slog.Int64("limit", q.Limit), slog.Int64("remaining", q.Remaining),
+					slog.Duration("window", q.Window), slog.Time("reset", q.Reset))
+			}
+		},
+		StateChanged: func(i StateInfo) {
+			l.LogAttrs(ctx, slog.LevelWarn, "steadyhttp: circuit changed",
+				slog.String("key", i.Key), slog.String("from", i.From.String()), slog.String("to", i.To.String()),
+				slog.Time("retry_at", i.RetryAt))
+		},
+	}
+}
+
+// attrs are the facts of an attempt as they may be logged. The API's message is
+// not among them, nor is the text of the error: both may quote the request.
+func (i AttemptInfo) attrs() []slog.Attr {
+	attrs := []slog.Attr{
+		slog.String("key", i.Key), slog.String("method", i.Method), slog.String("host", i.Host),
+		slog.Int("attempt", i.Attempt), slog.String("class", i.Outcome.Class.String()),
+		slog.Duration("duration", i.Duration),
+	}
+	if i.Outcome.Code != "" {
+		attrs = append(attrs, slog.String("code", i.Outcome.Code))
+	}
+	if i.Outcome.RequestID != "" {
+		attrs = append(attrs, slog.String("request_id", i.Outcome.RequestID))
+	}
+	return attrs
+}
+
+// report tells the Trace that an attempt which was sent has ended. The innermost
+// layer that sees it end is the one that reports.
+func report(a *attempt, req *http.Request, o Outcome, err error, sent, ended time.Time) {
+	if !a.take(roleReported) {
+		return
+	}
+	if t := traceOf(req.Context()); t != nil && t.Attempted != nil {
+		t.Attempted(attemptInfo(a, req, o, err, ended.Sub(sent)))
+	}
+}
+
+func attemptInfo(a *attempt, req *http.Request, o Outcome, err error, d time.Duration) AttemptInfo {
+	method, host := req.Method, req.Host
+	if method == "" {
+		method = http.MethodGet
+	}
+	if host == "" && req.URL != nil {
+		host = req.URL.Host
+	}
+	return AttemptInfo{Key: a.key, Method: method, Host: host, Attempt: a.number, Outcome: o, Err: err, Duration: d}
+}

@@ -1,0 +1,66 @@
+// Package steadyhttp keeps an HTTP client steady against an API that throttles,
+// fails or goes away. It is a stack of four [http.RoundTripper]s, each a struct
+// with a Base field and a useful zero value:
+//
+//	&Retrier{Base: &Breaker{Base: &Limiter{Base: &Classifier{Base: base}}}}
+//
+// which is what [NewTransport] returns. A request travels the literal from left
+// to right. The Retrier is outermost, so that every attempt is admitted and
+// counted anew; the Breaker stands before the Limiter, so that an open circuit
+// fails at once and spends no budget; the Classifier is at the wire, the only
+// layer that knows status codes and header dialects. Each layer also works
+// alone, in any order, around any RoundTripper.
+//
+// The Classifier says what happened, as an [Outcome]; the other layers act on
+// its class:
+//
+//	class                         Retrier                    Breaker   Limiter
+//	success                       returns it                 success   learns quotas
+//	invalid_request … conflict    returns it, unless         success   learns quotas
+//	                              Retryable
+//	quota_exhausted               returns it                 ignores   learns; holds the key only if
+//	                                                                   the server names a time
+//	rate_limited                  retries                    ignores   learns; holds the whole key to
+//	                                                                   RetryAt if the server stated it
+//	overloaded                    retries at RetryAt         failure   learns; holds the key to RetryAt
+//	server_error, timeout,        retries, if it may         failure   learns quotas
+//	network                       be repeated
+//	canceled, refused             returns it (a batch call   ignores   gives the claim back if nothing
+//	                              waits out an open circuit)           was sent
+//
+// For every number among the fields of a layer zero means the default and a
+// negative value switches the thing off. Fields must not change after the first
+// use. Every layer serves any number of goroutines at once.
+package steadyhttp
+
+import "net/http"
+
+// NewTransport returns the whole stack around base, every field at its default.
+// A nil base means [http.DefaultTransport].
+func NewTransport(base http.RoundTripper) http.RoundTripper {
+	return &Retrier{Base: &Breaker{Base: &Limiter{Base: &Classifier{Base: base}}}}
+}
+
+// baseOf is the RoundTripper that a layer forwards to. The default is read at
+// call time, so that a program that replaces http.DefaultTransport is obeyed.
+func baseOf(base http.RoundTripper) http.RoundTripper {
+	if base == nil {
+		return http.DefaultTransport
+	}
+	return base
+}
+
+// closeIdle forwards CloseIdleConnections to a base that has it.
+func closeIdle(base http.RoundTripper) {
+	if c, ok := baseOf(base).(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
+// closeBody closes the body of a request that will not be sent, as the
+// RoundTripper contract demands on every path.
+func closeBody(req *http.Request) {
+	if req.Body != nil {
+		req.Body.Close()
+	}
+}
