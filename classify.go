@@ -1,8 +1,6 @@
 package steadyhttp
 
 import (
-	"context"
-	"errors"
 	"net/http"
 	"time"
 )
@@ -11,8 +9,8 @@ import (
 type Class uint8
 
 const (
-	classUnset         Class = iota
-	ClassSuccess             // 1xx, 2xx, 3xx
+	classUnset   Class = iota
+	ClassSuccess       // 1xx, 2xx, 3xx
 	ClassInvalidRequest
 	ClassAuth
 	ClassPermission
@@ -97,7 +95,11 @@ func (c *Classifier) RoundTrip(req *http.Request) (*http.Response, error) {
 		v.Outcome = c.Classify(resp, err)
 	}
 	if v.Class == classUnset {
-		v.Outcome = Classify(resp, err)
+		if err != nil {
+			v.Outcome = classifyEnded(out.Context(), err)
+		} else {
+			v.Outcome = Classify(resp, nil)
+		}
 	}
 	deliver(a, req, resp, err, v)
 	report(a, req, v.Outcome, err, sent, time.Now())
@@ -117,19 +119,7 @@ func OutcomeOf(resp *http.Response, err error) Outcome {
 // Classify …
 func Classify(resp *http.Response, err error) Outcome {
 	if err != nil {
-		var le *LimitError
-		var oe *OpenError
-		switch {
-		case errors.As(err, &le):
-			return Outcome{Class: ClassRefused, RetryAt: le.RetryAt}
-		case errors.As(err, &oe):
-			return Outcome{Class: ClassRefused, RetryAt: oe.RetryAt}
-		case errors.Is(err, context.Canceled):
-			return Outcome{Class: ClassCanceled}
-		case errors.Is(err, context.DeadlineExceeded):
-			return Outcome{Class: ClassTimeout, Retryable: true}
-		}
-		return Outcome{Class: ClassNetwork, Retryable: true}
+		return classifyError(err)
 	}
 	switch s := resp.StatusCode; {
 	case s < 400:
