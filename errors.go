@@ -67,3 +67,25 @@ func (e *OpenError) Temporary() bool { return true }
 // RetryableError is false: the circuit stays open until RetryAt. The AWS SDK
 // asks for it.
 func (e *OpenError) RetryableError() bool { return false }
+
+// ended is what a layer returns for a request whose context ended while it
+// waited: the cause, as net/http does, which also is ctx.Err() to errors.Is. If
+// ctx has not ended it was the request's deprecated Cancel channel.
+func ended(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	switch {
+	case err == nil:
+		return context.Canceled
+	case cause == err:
+		return err
+	}
+	return &contextError{cause: cause, err: err}
+}
+
+// contextError is a context's cause together with its error.
+type contextError struct{ cause, err error }
+
+func (e *contextError) Error() string   { return e.cause.Error() }
+func (e *contextError) Unwrap() []error { return []error{e.cause, e.err} }
+func (e *contextError) Timeout() bool   { return e.err == context.DeadlineExceeded }
+func (e *contextError) Temporary() bool { return e.Timeout() }
