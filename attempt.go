@@ -45,7 +45,10 @@ type attempt struct {
 	number int    // from 1
 	key    string // of the Limiter, else of the Breaker: for the Trace
 	gate   gate   // of the Breaker; nil if there is none
+	probe  bool   // set by the gate when it claims a probe's slot: for the Retrier
 	taken  atomic.Uint32
+
+	timeout *attemptTimeout // of the Retrier; nil if there is none
 
 	// failed is the verdict on an error, which unlike a response has no request
 	// to carry it.
@@ -99,6 +102,8 @@ type verdict struct {
 
 	paced   bool      // a Limiter knows of this denial and holds the key
 	readmit time.Time // with paced: when it would admit the call again
+
+	patience time.Duration // with paced: the Limiter's MaxWait, not positive if it holds nobody
 }
 
 // Value finds the verdict itself under its key.

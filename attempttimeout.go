@@ -1,0 +1,111 @@
+package steadyhttp
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"time"
+)
+
+// attemptTimeout ends an attempt whose response headers do not come in time. It
+// runs while the request is on its way, not while a queue holds it back.
+type attemptTimeout struct {
+	after  time.Duration
+	timer  *time.Timer
+	cancel context.CancelCauseFunc
+}
+
+// startTimeout returns ctx with a timeout that runs from now. Its timer must be
+// stopped, and its cancel called once nothing of the attempt is used any more.
+func startTimeout(ctx context.Context, after time.Duration) (context.Context, *attemptTimeout) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	t := &attemptTimeout{after: after, cancel: cancel}
+	t.timer = time.AfterFunc(after, func() { cancel(errAttemptTimeout) })
+	return timedContext{ctx}, t
+}
+
+// queued stops the AttemptTimeout of the Retrier, if there is one: the Limiter
+// calls it when it begins to hold the attempt back.
+func (a *attempt) queued() {
+	if a.timeout != nil {
+		a.timeout.timer.Stop()
+	}
+}
+
+// sending starts the AttemptTimeout anew: the Limiter calls it when it lets go of
+// an attempt that was queued.
+func (a *attempt) sending() {
+	if a.timeout != nil {
+		a.timeout.timer.Reset(a.timeout.after)
+	}
+}
+
+// timedContext says of an AttemptTimeout that passed what a deadline would say.
+type timedContext struct{ context.Context }
+
+func (c timedContext) Err() error {
+	if attemptTimedOut(c.Context) {
+		return context.DeadlineExceeded
+	}
+	return c.Context.Err()
+}
+
+// attemptTimedOut tells whether an AttemptTimeout ended ctx.
+func attemptTimedOut(ctx context.Context) bool {
+	return context.Cause(ctx) == error(errAttemptTimeout)
+}
+
+// errAttemptTimeout is the cause of a context that an AttemptTimeout ended.
+var errAttemptTimeout = &attemptTimeoutError{}
+
+type attemptTimeoutError struct{}
+
+func (*attemptTimeoutError) Error() string {
+	return "steadyhttp: no response headers within AttemptTimeout"
+}
+func (*attemptTimeoutError) Timeout() bool   { return true }
+func (*attemptTimeoutError) Temporary() bool { return true }
+
+// Is reports whether target is context.DeadlineExceeded: the attempt had one.
+func (*attemptTimeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
+
+// releaseAtEnd has the context of resp cancelled when its body has ended or is
+// closed, and not before. A body that can be written to still can.
+func releaseAtEnd(resp *http.Response, cancel context.CancelCauseFunc) {
+	if resp.Body == nil || resp.Body == http.NoBody {
+		cancel(nil)
+		return
+	}
+	body := timedBody{resp.Body, cancel}
+	if w, ok := resp.Body.(io.Writer); ok {
+		resp.Body = &timedConn{body, w}
+	} else {
+		resp.Body = &body
+	}
+}
+
+// timedBody releases the context of its attempt once the body is over.
+type timedBody struct {
+	io.ReadCloser
+	cancel context.CancelCauseFunc
+}
+
+func (b *timedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.cancel(nil)
+	}
+	return n, err
+}
+
+func (b *timedBody) Close() error {
+	err := b.ReadCloser.Close()
+	b.cancel(nil)
+	return err
+}
+
+// timedConn is the body of a response that switched protocols.
+type timedConn struct {
+	timedBody
+	io.Writer
+}
