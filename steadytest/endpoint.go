@@ -1,0 +1,167 @@
+package steadytest
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// Call is what a request asks for, as far as limits are concerned. Input is a
+// quarter of the bytes of its text; MaxOutput what max_tokens and its synonyms
+// permit. Both are 0 for a request that does not go to a model.
+type Call struct {
+	Model            string
+	Input, MaxOutput int64
+}
+
+// input is what an endpoint reads from a request.
+type input struct {
+	stream  bool
+	usage   bool // stream_options.include_usage
+	tool    string
+	many    int    // how many inputs are to be embedded
+	problem Effect // Answer if there is none
+}
+
+// output is what an endpoint makes a reply of.
+type output struct {
+	*call
+	*input
+	text string
+	now  time.Time // on the server's clock
+}
+
+// endpoint is one path of the API.
+type endpoint struct {
+	method string
+	path   string // a last element * is any one
+	model  bool   // reads a JSON body that speaks to a model
+	reply  func(*output) string
+	stream func(*output) []string // nil: it does not stream
+}
+
+var notFound, badMethod endpoint
+
+// endpointFor finds the endpoint of a request.
+func endpointFor(r *http.Request, d *Dialect) *endpoint {
+	found := &notFound
+	for i := range endpoints {
+		e := &endpoints[i]
+		if !matches(e.path, path(r)) {
+			continue
+		}
+		if m := method(r); m == e.method || m == http.MethodHead && e.method == http.MethodGet {
+			return e
+		}
+		found = &badMethod
+	}
+	return found
+}
+
+// matches reports whether path ends in pattern: a base path before it is left
+// out of account, as gateways have all kinds.
+func matches(pattern, path string) bool {
+	if prefix, ok := strings.CutSuffix(pattern, "/*"); ok {
+		i := strings.LastIndexByte(path, '/')
+		return i >= 0 && i+1 < len(path) && strings.HasSuffix(path[:i], prefix)
+	}
+	return strings.HasSuffix(path, pattern)
+}
+
+// read takes from a body what the endpoint and the limits need.
+func (e *endpoint) read(c *call, body []byte) *input {
+	in := &input{}
+	switch e {
+	case &notFound:
+		in.problem = NotFound
+		return in
+	case &badMethod:
+		in.problem = BadMethod
+		return in
+	}
+	if !e.model {
+		return in
+	}
+	var m modelRequest
+	if json.Unmarshal(body, &m) != nil || m.Model == "" {
+		in.problem = Invalid
+		return in
+	}
+	c.Model = m.Model
+	for _, text := range [...]json.RawMessage{m.System, m.Messages, m.Prompt, m.Input, m.Instructions} {
+		c.Input += textBytes(text)
+	}
+	c.Input = (c.Input + 3) / 4
+	for _, n := range [...]float64{m.MaxTokens, m.MaxCompletionTokens, m.MaxOutputTokens} {
+		if n > 0 {
+			c.MaxOutput = int64(min(n, 1e12))
+			break
+		}
+	}
+	in.stream, in.usage, in.many = m.Stream, m.StreamOptions.IncludeUsage, 1
+	if len(m.Input) > 0 && m.Input[0] == '[' {
+		var inputs []json.RawMessage
+		if json.Unmarshal(m.Input, &inputs) == nil && len(inputs) > 0 && (inputs[0][0] == '"' || inputs[0][0] == '[') {
+			in.many = len(inputs)
+		}
+	}
+	for _, t := range m.Tools {
+		if in.tool = t.Function.Name; in.tool == "" {
+			in.tool = t.Name
+		}
+		break
+	}
+	return in
+}
+
+// modelRequest is the request to a model, of whichever vendor.
+type modelRequest struct {
+	Model               string          `json:"model"`
+	Stream              bool            `json:"stream"`
+	MaxTokens           float64         `json:"max_tokens"`
+	MaxCompletionTokens float64         `json:"max_completion_tokens"`
+	MaxOutputTokens     float64         `json:"max_output_tokens"`
+	System              json.RawMessage `json:"system"`
+	Messages            json.RawMessage `json:"messages"`
+	Prompt              json.RawMessage `json:"prompt"`
+	Input               json.RawMessage `json:"input"`
+	Instructions        json.RawMessage `json:"instructions"`
+	StreamOptions       struct {
+		IncludeUsage bool `json:"include_usage"`
+	} `json:"stream_options"`
+	Tools []struct {
+		Name     string `json:"name"`
+		Function struct {
+			Name string `json:"name"`
+		} `json:"function"`
+	} `json:"tools"`
+}
+
+// textBytes is the length of the strings in a JSON value that are text: not
+// keys, nor roles and types.
+func textBytes(raw []byte) int64 {
+	var n int64
+	var key []byte
+	for i := 0; i < len(raw); i++ {
+		if raw[i] != '"' {
+			continue
+		}
+		start := i + 1
+		for i = start; i < len(raw) && raw[i] != '"'; i++ {
+			if raw[i] == '\\' {
+				i++
+			}
+		}
+		s := raw[start:min(i, len(raw))]
+		if rest := bytes.TrimLeft(raw[min(i+1, len(raw)):], " \t\r\n"); len(rest) > 0 && rest[0] == ':' {
+			key = s
+			continue
+		}
+		if k := string(key); k != "role" && k != "type" {
+			n += int64(len(s))
+		}
+	}
+	return n
+}
