@@ -13,7 +13,7 @@ type lru[V any] struct {
 	busy func(V) bool // called with no lock but the lru's own; nil means never
 
 	mu      sync.Mutex
-	max     int // zero means maxKeys
+	max     int // at least 1; zero means maxKeys
 	entries map[string]*lruEntry[V]
 	idle    lruList[V] // most recently used first
 	pinned  lruList[V]
@@ -34,18 +34,16 @@ func (c *lru[V]) acquire(key string) *lruEntry[V] {
 	defer c.mu.Unlock()
 	e := c.entries[key]
 	if e == nil {
+		e = &lruEntry[V]{key: key, value: c.make(key)}
+		c.makeRoomLocked()
 		if c.entries == nil {
 			c.entries = make(map[string]*lruEntry[V])
 		}
-		e = &lruEntry[V]{key: key, value: c.make(key)}
 		c.entries[key] = e
-		c.idle.pushFront(e)
-		c.trimLocked(e)
 	}
 	e.pins++
-	if e.list != nil && (e.pins == 1 || e.list.front != e) {
-		e.list.remove(e)
-		c.pinned.pushFront(e)
+	if e.list != &c.pinned || c.pinned.front != e {
+		e.moveTo(&c.pinned)
 	}
 	return e
 }
@@ -56,8 +54,7 @@ func (c *lru[V]) release(e *lruEntry[V]) {
 	defer c.mu.Unlock()
 	e.pins--
 	if e.pins == 0 && e.list != nil {
-		e.list.remove(e)
-		c.idle.pushFront(e)
+		e.moveTo(&c.idle)
 	}
 }
 
@@ -71,33 +68,35 @@ func (c *lru[V]) peek(key string) (v V, ok bool) {
 	return v, false
 }
 
-// trimLocked evicts one entry other than keep if there are too many. It gives a
-// busy entry a second chance, but looks at a few only: a flood of keys must not
+// makeRoomLocked evicts an entry if there is no room for another. It gives busy
+// entries a second chance, but looks at a few only: a flood of keys must not
 // make each use a search.
-func (c *lru[V]) trimLocked(keep *lruEntry[V]) {
+func (c *lru[V]) makeRoomLocked() {
 	limit := c.max
 	if limit == 0 {
 		limit = maxKeys
 	}
-	if len(c.entries) <= limit {
+	if len(c.entries) < limit {
 		return
 	}
 	victim := c.idle.back
-	for range 8 {
-		if victim == nil || victim != keep && (c.busy == nil || !c.busy(victim.value)) {
-			break
-		}
-		c.idle.remove(victim)
-		c.idle.pushFront(victim)
+	for n := 0; n < 8 && victim != nil && c.busy != nil && c.busy(victim.value); n++ {
+		victim.moveTo(&c.idle)
 		victim = c.idle.back
 	}
-	if victim == nil || victim == keep {
+	if victim == nil {
 		victim = c.pinned.back
 	}
-	if victim != nil {
-		victim.list.remove(victim)
-		delete(c.entries, victim.key)
+	victim.list.remove(victim)
+	delete(c.entries, victim.key)
+}
+
+// moveTo puts e, which may be in a list, at the front of l.
+func (e *lruEntry[V]) moveTo(l *lruList[V]) {
+	if e.list != nil {
+		e.list.remove(e)
 	}
+	l.pushFront(e)
 }
 
 // lruList is a doubly linked list that entries are members of themselves.

@@ -1,0 +1,218 @@
+package steadyhttp
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// keysOf lists the keys of c in the order in which they would be evicted, and
+// checks that its lists and its map agree.
+func keysOf[V any](t *testing.T, c *lru[V]) []string {
+	t.Helper()
+	var keys []string
+	for _, l := range []*lruList[V]{&c.idle, &c.pinned} {
+		var next *lruEntry[V]
+		for e := l.back; e != nil; e = e.prev {
+			if e.list != l || e.next != next || c.entries[e.key] != e {
+				t.Fatalf("entry %q is not where it should be", e.key)
+			}
+			if pinned := l == &c.pinned; pinned != (e.pins > 0) {
+				t.Fatalf("entry %q has %d pins, pinned list: %v", e.key, e.pins, pinned)
+			}
+			keys = append(keys, e.key)
+			next = e
+		}
+		if l.front != next {
+			t.Fatal("the list's front is not its last from the back")
+		}
+	}
+	if len(keys) != len(c.entries) {
+		t.Fatalf("%d keys in the lists, %d in the map", len(keys), len(c.entries))
+	}
+	return keys
+}
+
+func TestLRUEvictionOrder(t *testing.T) {
+	cases := []struct {
+		name string
+		max  int
+		busy string // keys
+		uses string // a lower case letter is used and released, an upper case one stays pinned
+		want string // in order of eviction
+	}{
+		{"fills", 3, "", "abc", "abc"},
+		{"oldest goes first", 3, "", "abcd", "bcd"},
+		{"a use renews", 3, "", "abcad", "cad"},
+		{"pinned outlives idle", 3, "", "Abcde", "dea"},
+		{"all pinned: the oldest goes", 2, "", "ABC", "bc"},
+		{"a use renews a pinned one", 2, "", "ABaC", "ac"},
+		{"busy outlives idle", 3, "a", "abcd", "cad"},
+		{"all busy: one goes all the same", 2, "abc", "abc", "bc"},
+		{"a single one", 1, "", "ab", "b"},
+		{"a single one, busy", 1, "ab", "ab", "b"},
+		{"a single one, pinned", 1, "", "Ab", "b"},
+		{"busy goes before pinned", 2, "b", "Abc", "ca"},
+	}
+	for _, tc := range cases {
+		c := &lru[string]{
+			max:  tc.max,
+			make: func(key string) string { return key },
+			busy: func(v string) bool { return strings.Contains(tc.busy, v) },
+		}
+		for _, r := range tc.uses {
+			key := strings.ToLower(string(r))
+			e := c.acquire(key)
+			if e.value != key {
+				t.Errorf("%s: value of %q: got %q", tc.name, key, e.value)
+			}
+			if key == string(r) {
+				c.release(e)
+			}
+		}
+		if got := strings.Join(keysOf(t, c), ""); got != tc.want {
+			t.Errorf("%s: got %q left, want %q", tc.name, got, tc.want)
+		}
+	}
+}
+
+func TestLRUPeekIsNoUse(t *testing.T) {
+	c := &lru[string]{max: 2, make: func(key string) string { return key }}
+	for _, key := range []string{"a", "b"} {
+		c.release(c.acquire(key))
+	}
+	if v, ok := c.peek("a"); !ok || v != "a" {
+		t.Errorf("peek of a known key: got %q, %v", v, ok)
+	}
+	if v, ok := c.peek("x"); ok {
+		t.Errorf("peek of an unknown key: got %q", v)
+	}
+	c.release(c.acquire("c"))
+	if got, want := keysOf(t, c), []string{"b", "c"}; !slices.Equal(got, want) {
+		t.Errorf("got %q left, want %q", got, want)
+	}
+}
+
+func TestLRUReleaseAfterEvictionLeavesNothingBehind(t *testing.T) {
+	c := &lru[*int]{max: 1, make: func(string) *int { return new(int) }}
+	old := c.acquire("a")
+	c.release(c.acquire("b")) // evicts a, pinned as it is
+	renewed := c.acquire("a") // evicts b
+	if old.value == renewed.value {
+		t.Error("an evicted value came back")
+	}
+	c.release(old)
+	if got := keysOf(t, c); !slices.Equal(got, []string{"a"}) || renewed.pins != 1 {
+		t.Errorf("got %q with %d pins, want a with 1", got, renewed.pins)
+	}
+	c.release(renewed)
+	keysOf(t, c)
+}
+
+func TestLRUMatchesAPlainModel(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	c := &lru[string]{max: 5, make: func(key string) string { return key }}
+	var idle, pinned []string // oldest first
+	held := map[string][]*lruEntry[string]{}
+	drop := func(keys []string, key string) []string {
+		return slices.DeleteFunc(keys, func(k string) bool { return k == key })
+	}
+	for range 20_000 {
+		key := strconv.Itoa(r.IntN(9))
+		if hs := held[key]; len(hs) > 0 && r.IntN(2) == 0 {
+			c.release(hs[0])
+			held[key] = hs[1:]
+			if len(hs) == 1 && slices.Contains(pinned, key) {
+				pinned, idle = drop(pinned, key), append(idle, key)
+			}
+		} else {
+			known := slices.Contains(idle, key) || slices.Contains(pinned, key)
+			if !known && len(hs) > 0 {
+				continue // evicted while held: it would have two entries
+			}
+			if !known && len(idle)+len(pinned) == 5 {
+				if len(idle) > 0 {
+					idle = idle[1:]
+				} else {
+					pinned = pinned[1:]
+				}
+			}
+			idle, pinned = drop(idle, key), append(drop(pinned, key), key)
+			held[key] = append(hs, c.acquire(key))
+		}
+		if got, want := keysOf(t, c), slices.Concat(idle, pinned); !slices.Equal(got, want) {
+			t.Fatalf("got %q, want %q", got, want)
+		}
+	}
+}
+
+func TestLRUServesManyGoroutines(t *testing.T) {
+	c := &lru[*int]{max: 10, make: func(string) *int { return new(int) }}
+	var wg sync.WaitGroup
+	for n := range 8 {
+		wg.Go(func() {
+			for i := range 2000 {
+				e := c.acquire(strconv.Itoa((i * (n + 1)) % 23))
+				c.peek(e.key)
+				c.release(e)
+			}
+		})
+	}
+	wg.Wait()
+	if n := len(keysOf(t, c)); n != 10 {
+		t.Errorf("got %d keys, want 10", n)
+	}
+}
+
+func TestLRUDoesNotGrowOverAMillionKeys(t *testing.T) {
+	type state [64]byte
+	for _, busy := range []bool{false, true} {
+		c := &lru[*state]{
+			make: func(string) *state { return new(state) },
+			busy: func(*state) bool { return busy },
+		}
+		use := func(from, to int) {
+			for i := from; i < to; i++ {
+				c.release(c.acquire(fmt.Sprintf("https://%d.example.com", i)))
+			}
+		}
+		use(0, 2*maxKeys)
+		before := heapInUse()
+		use(2*maxKeys, 1_000_000)
+		if n := len(keysOf(t, c)); n != maxKeys {
+			t.Errorf("busy %v: %d keys are left, want %d", busy, n, maxKeys)
+		}
+		if grown := int64(heapInUse()) - int64(before); grown > 1<<20 {
+			t.Errorf("busy %v: the heap grew by %d bytes", busy, grown)
+		}
+		runtime.KeepAlive(c)
+	}
+}
+
+func heapInUse() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+func BenchmarkLRU(b *testing.B) {
+	c := &lru[*int]{make: func(string) *int { return new(int) }, busy: func(*int) bool { return true }}
+	b.Run("hit", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			c.release(c.acquire("https://api.example.com"))
+		}
+	})
+	b.Run("miss", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			c.release(c.acquire(strconv.Itoa(i)))
+		}
+	})
+}
