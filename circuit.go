@@ -1,0 +1,379 @@
+package steadyhttp
+
+import (
+	"context"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+)
+
+// policy is a Breaker's configuration with every default filled in.
+type policy struct {
+	failures        int     // math.MaxInt if the rule is off
+	ratio           float64 // +Inf if the rule is off
+	window          time.Duration
+	minCalls        int
+	pause, maxPause time.Duration
+	maxProbes       int
+	probeTimeout    time.Duration
+	probeRetry      time.Duration // when to come back after finding a probe out
+}
+
+// forever is a time that no process lives through; unlike the largest Duration
+// it can be added to.
+const forever = 100 * 365 * 24 * time.Hour
+
+func (b *Breaker) policy() policy {
+	p := policy{
+		failures:     option(b.Failures, 10, math.MaxInt),
+		ratio:        option(b.Ratio, 0.5, math.Inf(1)),
+		window:       min(option(b.Window, 30*time.Second, 0), forever),
+		minCalls:     option(b.MinCalls, 20, 1),
+		pause:        min(option(b.Pause, time.Second, time.Millisecond), forever),
+		maxPause:     min(option(b.MaxPause, 10*time.Second, time.Hour), forever),
+		maxProbes:    min(option(b.Probes, 1, 1), math.MaxInt32),
+		probeTimeout: option(b.ProbeTimeout, 30*time.Second, math.MaxInt64),
+		probeRetry:   min(option(b.Pause, time.Second, time.Second), forever),
+	}
+	p.pause = max(p.pause, time.Millisecond)
+	p.maxPause = max(p.maxPause, p.pause)
+	if p.window == 0 {
+		p.ratio, p.window = math.Inf(1), time.Second
+	}
+	return p
+}
+
+// option is a configured number: zero stands for its default, and a negative one
+// for the value at which it does nothing.
+func option[N int | float64 | time.Duration](n, zero, negative N) N {
+	switch {
+	case n == 0:
+		return zero
+	case n < 0:
+		return negative
+	}
+	return n
+}
+
+// buckets is how finely a circuit's window rolls.
+const buckets = 10
+
+// circuit is the state of one key. The engine counts and switches; what it does
+// not do is done here. It drops the results of calls that outlast its window, so
+// while closed each is entered and recorded in one go, as the call ends, and the
+// failures in a row are counted beside it. Its pause is one for all openings, so
+// it is set to nothing and notBefore rules. A probe that never ends would hold
+// its slot for ever, so it is excluded after a while. And it calls hooks under
+// its lock, so it is given one that only notes the new state.
+type circuit struct {
+	policy
+	key string
+
+	mu        sync.Mutex // held whenever the engine is called
+	engine    *gobreaker.TwoStepCircuitBreaker[struct{}]
+	state     State
+	epoch     uint64        // counts the openings: a call that entered in an earlier one is void
+	streak    int           // failures in a row, while closed
+	paused    time.Duration // the last pause, before jitter
+	notBefore time.Time     // when an open circuit lets a probe through
+	probes    []*pass       // half-open: those that hold a slot
+
+	// Made when first asked for, closed and forgotten when it happens.
+	nextOpening, nextChange chan struct{}
+}
+
+var (
+	errFailure = errors.New("failure")
+	errIgnored = errors.New("ignored")
+)
+
+// engineError is how the engine is told each tally.
+var engineError = [...]error{tallySuccess: nil, tallyFailure: errFailure, tallyIgnored: errIgnored}
+
+func newCircuit(key string, p policy) *circuit {
+	c := &circuit{key: key, policy: p}
+	c.engine = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+		MaxRequests:   uint32(p.maxProbes),
+		Interval:      p.window,
+		BucketPeriod:  max(p.window/buckets, 1),
+		Timeout:       1, // zero would be a minute
+		ReadyToTrip:   c.tripsLocked,
+		OnStateChange: func(_ string, _, to gobreaker.State) { c.state = State(to) },
+		IsExcluded:    func(err error) bool { return err == errIgnored },
+	})
+	return c
+}
+
+// tripsLocked is the rule by which a closed circuit opens, asked at each failure.
+func (c *circuit) tripsLocked(n gobreaker.Counts) bool {
+	return c.streak >= c.failures ||
+		int64(n.Requests) >= int64(c.minCalls) && float64(n.TotalFailures) >= c.ratio*float64(n.Requests)
+}
+
+func (c *circuit) notClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state != StateClosed
+}
+
+// stateAt is the state as a request at now would find it.
+func (c *circuit) stateAt(now time.Time) State {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state == StateOpen && !now.Before(c.notBefore) {
+		return StateHalfOpen
+	}
+	return c.state
+}
+
+// refusalLocked is why a request may not be sent now, or nil.
+func (c *circuit) refusalLocked(now time.Time) error {
+	switch {
+	case c.state == StateOpen && now.Before(c.notBefore):
+		return c.refuseLocked(c.notBefore)
+	case c.state == StateHalfOpen && !c.slotLocked(now):
+		return c.refuseLocked(now.Add(c.probeRetry))
+	}
+	return nil
+}
+
+func (c *circuit) refuseLocked(retryAt time.Time) *OpenError {
+	return &OpenError{Key: c.key, RetryAt: retryAt, changed: signalLocked(&c.nextChange)}
+}
+
+// slotLocked tells whether a half-open circuit takes another probe, having taken
+// back the slots of those that have been out for too long. What they answer late
+// still counts: a slow server is not a dead one.
+func (c *circuit) slotLocked(now time.Time) bool {
+	c.probes = slices.DeleteFunc(c.probes, func(p *pass) bool {
+		if now.Sub(p.sent) < c.probeTimeout {
+			return false
+		}
+		p.done(errIgnored)
+		p.expired = true
+		return true
+	})
+	n := c.engine.Counts()
+	return n.Requests-n.TotalExclusions < uint32(c.maxProbes)
+}
+
+// recordLocked counts a call on a closed circuit.
+func (c *circuit) recordLocked(t tally) {
+	if t == tallyFailure {
+		c.streak++
+	} else {
+		c.streak = 0
+	}
+	if done, err := c.engine.Allow(); err == nil {
+		done(engineError[t])
+	}
+}
+
+// movedLocked draws the consequences if the state is no longer what it was, and
+// returns what to tell the Trace: From and To differ. A circuit that opened
+// stays so until retryAt, within bounds.
+func (c *circuit) movedLocked(from State, now, retryAt time.Time) StateInfo {
+	if c.state == from {
+		return StateInfo{}
+	}
+	info := StateInfo{Key: c.key, From: from, To: c.state}
+	switch c.state {
+	case StateOpen:
+		c.epoch++
+		c.probes = nil
+		c.notBefore = now.Add(c.pauseLocked(from, now, retryAt))
+		info.RetryAt = c.notBefore
+		raiseLocked(&c.nextOpening)
+	case StateClosed:
+		c.streak = 0
+		c.probes = nil
+	}
+	raiseLocked(&c.nextChange)
+	return info
+}
+
+// pauseLocked is how long the circuit stays open. The jitter keeps the clients
+// of one server from probing it in step.
+func (c *circuit) pauseLocked(from State, now, retryAt time.Time) time.Duration {
+	if from == StateClosed {
+		c.paused = c.pause
+	} else {
+		c.paused = min(2*c.paused, c.maxPause)
+	}
+	d := c.paused
+	if from != StateClosed {
+		d += time.Duration(rand.Int64N(int64(d)/4 + 1))
+	}
+	if !retryAt.IsZero() {
+		d = max(d, retryAt.Sub(now))
+	}
+	return min(d, c.maxPause)
+}
+
+// signalLocked is a channel that the next raiseLocked closes.
+func signalLocked(ch *chan struct{}) <-chan struct{} {
+	if *ch == nil {
+		*ch = make(chan struct{})
+	}
+	return *ch
+}
+
+func raiseLocked(ch *chan struct{}) {
+	if *ch != nil {
+		close(*ch)
+		*ch = nil
+	}
+}
+
+// pass is one request's way through its circuit, and the gate that a Limiter
+// below asks. What changes is guarded by the circuit's lock.
+type pass struct {
+	circuit *circuit
+	attempt *attempt
+	ctx     context.Context // of the request: its Trace hears of the changes it causes
+
+	epoch   uint64      // in which it arrived: an opening since then refuses it
+	entered bool        // it was sent, so it counts when it ends
+	left    bool        // it ended
+	sent    time.Time   // when it entered
+	done    func(error) // of a probe; nil if it entered a closed circuit
+	expired bool        // of a probe: its slot was taken back
+}
+
+var _ gate = (*pass)(nil)
+
+// arrive is the first question, to which an open circuit says no. A request that
+// need not queue enters at once.
+func (p *pass) arrive(now time.Time, enter bool) error {
+	c := p.circuit
+	c.mu.Lock()
+	p.epoch = c.epoch
+	moved, err := StateInfo{}, c.refusalLocked(now)
+	if enter && err == nil {
+		moved, err = p.claimLocked(now)
+	}
+	c.mu.Unlock()
+	p.tell(moved)
+	return err
+}
+
+// enter is the second question, just before sending.
+func (p *pass) enter(now time.Time) error {
+	c := p.circuit
+	c.mu.Lock()
+	moved, err := p.enterLocked(now)
+	c.mu.Unlock()
+	p.tell(moved)
+	return err
+}
+
+func (p *pass) enterLocked(now time.Time) (StateInfo, error) {
+	c := p.circuit
+	switch {
+	case p.left:
+		return StateInfo{}, nil // a straggler of a layer that hedges: nobody would give its claim back
+	case p.epoch != c.epoch:
+		p.entered = false
+		if err := c.refusalLocked(now); err != nil {
+			return StateInfo{}, err
+		}
+		return StateInfo{}, c.refuseLocked(now)
+	case p.entered:
+		p.sent = now
+		return StateInfo{}, nil
+	}
+	if err := c.refusalLocked(now); err != nil {
+		return StateInfo{}, err
+	}
+	return p.claimLocked(now)
+}
+
+// claimLocked makes p count, and gives it a slot if the circuit is not closed.
+func (p *pass) claimLocked(now time.Time) (StateInfo, error) {
+	c, from := p.circuit, p.circuit.state
+	if from != StateClosed {
+		done, err := c.engine.Allow()
+		if err != nil {
+			return StateInfo{}, c.refuseLocked(now.Add(c.probeRetry))
+		}
+		p.done, p.attempt.probe = done, true
+		c.probes = append(c.probes, p)
+	}
+	p.entered, p.sent = true, now
+	return c.movedLocked(from, now, time.Time{}), nil
+}
+
+// closedSignal is a channel that is closed.
+var closedSignal = func() <-chan struct{} {
+	ch := make(chan struct{})
+	close(ch)
+	return ch
+}()
+
+// opened is closed once the circuit has opened since the request arrived.
+func (p *pass) opened() <-chan struct{} {
+	c := p.circuit
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p.epoch != c.epoch {
+		return closedSignal
+	}
+	return signalLocked(&c.nextOpening)
+}
+
+// leave counts the request as it ends, and tells when it was sent, if it was.
+func (p *pass) leave(now time.Time, o Outcome) (sent time.Time, ok bool) {
+	c := p.circuit
+	c.mu.Lock()
+	sent, ok = p.sent, p.entered
+	moved := p.leaveLocked(now, tallyOf(o.Class), o.RetryAt)
+	c.mu.Unlock()
+	p.tell(moved)
+	return sent, ok
+}
+
+func (p *pass) leaveLocked(now time.Time, t tally, retryAt time.Time) StateInfo {
+	c, from := p.circuit, p.circuit.state
+	p.left = true
+	if !p.entered || p.epoch != c.epoch {
+		return StateInfo{}
+	}
+	switch {
+	case p.done != nil:
+		c.probes = slices.DeleteFunc(c.probes, func(other *pass) bool { return other == p })
+		if !p.expired || t != tallyIgnored {
+			p.done(engineError[t])
+		}
+	case t != tallyIgnored:
+		c.recordLocked(t)
+	}
+	return c.movedLocked(from, now, retryAt)
+}
+
+// abandon is for a Base that panicked, which says nothing of the server: the
+// slot is given back and the request's body closed.
+func (p *pass) abandon(req *http.Request) {
+	if p.left { // written by this goroutine alone
+		return
+	}
+	p.circuit.mu.Lock()
+	p.leaveLocked(time.Time{}, tallyIgnored, time.Time{})
+	p.circuit.mu.Unlock()
+	closeBody(req)
+}
+
+// tell reports a change of state, with no lock held.
+func (p *pass) tell(info StateInfo) {
+	if info.From == info.To {
+		return
+	}
+	if t := traceOf(p.ctx); t != nil && t.StateChanged != nil {
+		t.StateChanged(info)
+	}
+}
