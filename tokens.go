@@ -1,17 +1,129 @@
 package steadyhttp
 
-import "net/http"
+import (
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+)
 
 // Tokens is an estimate of what a request to a language model will use. A
 // "tokens" budget takes the sum.
 type Tokens struct{ Input, Output int64 }
 
-// EstimateTokens …
-func EstimateTokens(req *http.Request) Tokens { return Tokens{} }
+// EstimateTokens reads a request's JSON body through its GetBody. Input is a
+// quarter of the bytes of text in it, that is, of all strings that are values;
+// of a picture, sound or file in base64 at most 1000. Token ids count as one
+// each. Output is max_tokens, or whatever the API calls that, times the number
+// of choices asked for; zero if the body sets no such bound, since no provider
+// charges for an answer of unknown length in advance.
+//
+// It errs towards too much for text that is written with \u escapes, and knows
+// nothing of the tokens that the API adds by itself. A Limiter needs no more: the
+// server's headers correct the sum with the next response.
+//
+// A body that is not a JSON object, or that has no GetBody, gives zero.
+func EstimateTokens(req *http.Request) Tokens {
+	_, tokens := readFacts(req)
+	return tokens
+}
 
-// bodyFacts is what one pass over a request's body found.
+// bodyFacts is what one pass over a request's body found. The attempts of one
+// call share it.
 type bodyFacts struct {
-	read   bool
+	mu     sync.Mutex
+	of     *url.URL // of the request that was read: copies of it share the URL
+	length int64    // its ContentLength
 	model  string
 	tokens Tokens
+}
+
+// readFacts returns what the body of req says, which is read only once for all
+// attempts of a call.
+func readFacts(req *http.Request) (model string, tokens Tokens) {
+	if req.Body == nil || req.Body == http.NoBody || req.GetBody == nil || !mayBeJSON(req.Header) {
+		return "", Tokens{}
+	}
+	a, _ := req.Context().Value(attemptKey{}).(*attempt)
+	if a == nil || req.URL == nil {
+		return scanBody(req)
+	}
+	f := &a.call.facts
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.of != req.URL || f.length != req.ContentLength {
+		f.model, f.tokens = scanBody(req)
+		f.of, f.length = req.URL, req.ContentLength
+	}
+	return f.model, f.tokens
+}
+
+// mayBeJSON tells whether a body with the header h is worth looking at. Without
+// a Content-Type its first byte decides.
+func mayBeJSON(h http.Header) bool {
+	if len(h["Content-Encoding"]) > 0 {
+		return false
+	}
+	v := h["Content-Type"]
+	if len(v) == 0 || v[0] == "" || v[0] == "application/json" {
+		return true
+	}
+	t, _, err := mime.ParseMediaType(v[0])
+	if err != nil {
+		t, _, _ = strings.Cut(strings.ToLower(v[0]), ";")
+		t = strings.TrimSpace(t)
+	}
+	return strings.HasSuffix(t, "/json") || strings.HasSuffix(t, "+json")
+}
+
+var scanners = sync.Pool{New: func() any { return new(bodyScanner) }}
+
+// scanBody reads a copy of the body of req. What it obtains it closes.
+//
+// Some clients (openai-go, and anthropic-sdk-go for Bedrock and Vertex) hand out
+// one reader again and again, rewound by each call of GetBody, so that to read
+// the copy is to consume Body itself. So GetBody is called once more after the
+// scan, which for all others costs next to nothing. For the same reason a body
+// must not be scanned while an attempt is being sent.
+//
+// If GetBody fails or panics the request says nothing about itself: sending it
+// once might never have called GetBody.
+func scanBody(req *http.Request) (model string, tokens Tokens) {
+	s := scanners.Get().(*bodyScanner)
+	s.reset()
+	defer scanners.Put(s)
+	if err := s.peek(req); err != nil && err != errEnough {
+		return "", Tokens{}
+	}
+	if s.size < maxScan && req.ContentLength > 0 && s.size != req.ContentLength && s.depth >= 0 {
+		return "", Tokens{} // a copy of another body, which has been replaced since
+	}
+	return s.model, s.tokens()
+}
+
+// peek scans a copy of the body of req, and leaves Body as it was.
+func (s *bodyScanner) peek(req *http.Request) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("steadyhttp: GetBody panicked: %v", p)
+		}
+	}()
+	body, err := req.GetBody()
+	if body == nil {
+		return io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		body.Close()
+		return err
+	}
+	defer func() {
+		body.Close()
+		if rewound, _ := req.GetBody(); rewound != nil {
+			rewound.Close()
+		}
+	}()
+	return s.readFrom(body)
 }
