@@ -60,10 +60,10 @@ const (
 	scanStart   scanState = iota // before the first {
 	scanBetween                  // outside of strings and numbers
 	scanString
-	scanAfter // behind a string, which is a name if a colon follows
-	scanNumber   // in a number of interest
-	scanSkip     // in any other
-	scanDone // the body's end, or it is no JSON object
+	scanAfter  // behind a string, which is a name if a colon follows
+	scanNumber // in a number of interest
+	scanSkip   // in any other
+	scanDone   // the body's end, or it is no JSON object
 )
 
 // bodyScanner finds in one pass over a JSON object the few facts that keys and

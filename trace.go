@@ -2,8 +2,11 @@ package steadyhttp
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"syscall"
 	"time"
 )
 
@@ -123,7 +126,7 @@ func (t *traced) CloseIdleConnections() { closeIdle(t.base) }
 
 // LogTrace logs every hook to l, or to slog.Default() if l is nil: attempts at
 // level debug, or warn if they failed; retries and circuits at warn; waits and
-// what was learned at debug.
+// what was learned at debug. Of an error it logs the kind, not the text.
 func LogTrace(l *slog.Logger) *Trace {
 	if l == nil {
 		l = slog.Default()
@@ -135,7 +138,9 @@ func LogTrace(l *slog.Logger) *Trace {
 			if i.Outcome.Class != ClassSuccess && i.Outcome.Class != ClassCanceled {
 				level = slog.LevelWarn
 			}
-			l.LogAttrs(ctx, level, "steadyhttp: attempt ended", i.attrs()...)
+			if l.Enabled(ctx, level) {
+				l.LogAttrs(ctx, level, "steadyhttp: attempt ended", i.attrs()...)
+			}
 		},
 		Retrying: func(i RetryInfo) {
 			l.LogAttrs(ctx, slog.LevelWarn, "steadyhttp: retrying", append(i.attrs(), slog.Duration("delay", i.Delay))...)
@@ -150,13 +155,13 @@ func LogTrace(l *slog.Logger) *Trace {
 				l.LogAttrs(ctx, slog.LevelDebug, "steadyhttp: quota learned",
 					slog.String("key", i.Key), slog.String("resource", q.Resource), slog.String("scope", q.Scope),
 					slog.Int64("limit", q.Limit), slog.Int64("remaining", q.Remaining),
-					slog.Duration("window", q.Window), slog.Time("reset", q.Reset))
+					slog.Duration("window", q.Window), timeAttr("reset", q.Reset))
 			}
 		},
 		StateChanged: func(i StateInfo) {
 			l.LogAttrs(ctx, slog.LevelWarn, "steadyhttp: circuit changed",
 				slog.String("key", i.Key), slog.String("from", i.From.String()), slog.String("to", i.To.String()),
-				slog.Time("retry_at", i.RetryAt))
+				timeAttr("retry_at", i.RetryAt))
 		},
 	}
 }
@@ -164,18 +169,44 @@ func LogTrace(l *slog.Logger) *Trace {
 // attrs are the facts of an attempt as they may be logged. The API's message is
 // not among them, nor is the text of the error: both may quote the request.
 func (i AttemptInfo) attrs() []slog.Attr {
-	attrs := []slog.Attr{
+	return []slog.Attr{
 		slog.String("key", i.Key), slog.String("method", i.Method), slog.String("host", i.Host),
 		slog.Int("attempt", i.Attempt), slog.String("class", i.Outcome.Class.String()),
 		slog.Duration("duration", i.Duration),
+		stringAttr("error", errorKind(i.Err)), stringAttr("code", i.Outcome.Code),
+		stringAttr("request_id", i.Outcome.RequestID), timeAttr("retry_at", i.Outcome.RetryAt),
 	}
-	if i.Outcome.Code != "" {
-		attrs = append(attrs, slog.String("code", i.Outcome.Code))
+}
+
+// stringAttr is left out of the log if value is empty, as handlers do with the
+// zero Attr.
+func stringAttr(key, value string) slog.Attr {
+	if value == "" {
+		return slog.Attr{}
 	}
-	if i.Outcome.RequestID != "" {
-		attrs = append(attrs, slog.String("request_id", i.Outcome.RequestID))
+	return slog.String(key, value)
+}
+
+// timeAttr is left out of the log if t is zero.
+func timeAttr(key string, t time.Time) slog.Attr {
+	if t.IsZero() {
+		return slog.Attr{}
 	}
-	return attrs
+	return slog.Time(key, t)
+}
+
+// errorKind is what the system calls err, or else the type of the innermost
+// error: what can be said of it without its text.
+func errorKind(err error) string {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno.Error()
+	}
+	kind := ""
+	for ; err != nil; err = errors.Unwrap(err) {
+		kind = fmt.Sprintf("%T", err)
+	}
+	return kind
 }
 
 // report tells the Trace that an attempt which was sent has ended. The innermost
