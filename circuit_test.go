@@ -283,3 +283,38 @@ func TestCircuitServesManyGoroutines(t *testing.T) {
 		}
 	}
 }
+
+func TestManyHostsAreForgotten(t *testing.T) {
+	b := &Breaker{Base: roundTrip(func(req *http.Request) (*http.Response, error) { return answer(req, 200), nil })}
+	req := get(t, "a.example")
+	for i := range 3 * maxKeys {
+		req.URL.Host = fmt.Sprintf("%d.example", i)
+		send(t, b, req)
+	}
+	if got := len(keysOf(t, &b.circuits)); got != maxKeys {
+		t.Errorf("%d circuits are left, want %d", got, maxKeys)
+	}
+	before := heapInUse()
+	b.circuits = lru[*circuit]{}
+	if each := (int64(before) - int64(heapInUse())) / maxKeys; each > 1536 {
+		t.Errorf("a circuit takes %d bytes", each)
+	} else {
+		t.Logf("a circuit takes %d bytes", each)
+	}
+}
+
+// An open circuit is kept when a flood of other hosts passes by.
+func TestOpenCircuitOutlivesClosedOnes(t *testing.T) {
+	server := serverWith(503)
+	b := &Breaker{Base: server, Pause: time.Hour}
+	trip(t, b, "a.example")
+	server.status.Store(200)
+	req := get(t, "")
+	for i := range 2 * maxKeys {
+		req.URL.Host = fmt.Sprintf("%d.example", i)
+		send(t, b, req)
+	}
+	if got := b.State(get(t, "a.example")); got != StateOpen {
+		t.Errorf("got %v, want open", got)
+	}
+}
