@@ -1,0 +1,315 @@
+package steadyhttp
+
+import (
+	"math"
+	"time"
+)
+
+// refill is how a server gives back what was used of a budget. It is not stated
+// on the wire: successive headers tell.
+type refill uint8
+
+const (
+	refillUnknown refill = iota
+	refillGradual        // continuously: the reset moves as requests are made
+	refillWindow         // all at once: the reset stands still
+	refillSliding        // as the previous window slides out: the reset stands still, remaining rises
+)
+
+// budgetID tells the budgets of one key apart.
+type budgetID struct {
+	scope, resource string
+	window          time.Duration // as stated by the server; zero if it is not
+}
+
+// budget is what is known of one limit of a server: an estimate of what is left
+// of it that is right whenever the server's last word was, however late and out
+// of order responses arrive.
+//
+// best is the last word: what remained when the request sent at mark was
+// admitted. Requests sent together are not admitted in the order of sending, so
+// everything sent from reorder before mark and not yet answered is taken not to
+// be in it.
+type budget struct {
+	budgetID
+	bit uint16 // its place in claim.unseen
+
+	limit    float64   // the capacity
+	sized    time.Time // send time of the request whose answer last said so
+	perReset bool      // the header's limit is per reset, not the capacity (tollbooth)
+	kind     refill
+
+	best float64   // what was left at the time at
+	at   time.Time // from when best grows, if the kind is gradual or sliding
+	mark time.Time // the latest send time that best has seen
+
+	first   *claim  // the first unanswered claim that best has not seen
+	pending float64 // the cost of all those
+
+	period  span64    // seconds in which the whole limit refills, if it does so gradually
+	gap     span64    // seconds from the end of one window to the next
+	votes   int       // above zero for gradual, below for windows
+	ref     reading   // an earlier reading to compare with
+	turn    turn      // when the window ends
+	rolled  bool      // the window has ended, and no header of the new one has come yet
+	probe   *claim    // sent to see whether the window has ended
+	slide   float64   // refill per second within a window
+	slides  int       // above zero: seen to slide; below: seen not to
+	opening reading   // the first reading of this window
+	base    float64   // the ledger's total when this window began, if based
+	based   bool      //
+	refusal time.Time // send time of the latest request that was denied
+	asks    int       // requests let through to ask again, since the last answer that told when
+	asked   time.Time // when the last of those was
+	smooth  smoothing // the server enforces a shorter window than it says
+	updated time.Time
+}
+
+// span64 is a number known to lie between two others; hi zero means unknown.
+type span64 struct{ lo, hi float64 }
+
+// reading is what one response said of a budget.
+type reading struct {
+	limit, remaining float64 // -1 if not stated
+	sent, arrived    time.Time
+	reset            span          // on this machine's clock; not known if not stated
+	resolution       time.Duration // of the reset as written
+	relative         bool          // the reset was written as a delay
+	spent            float64       // the ledger's total up to and with this request
+	denied           bool
+}
+
+const (
+	reorder = 250 * time.Millisecond // requests sent this close together may be admitted in any order
+	jitter  = 50 * time.Millisecond  // between sending and admission, as a rule
+)
+
+// usualPeriods are the lengths of windows in use, in seconds.
+var usualPeriods = [...]float64{1, 2, 5, 10, 15, 20, 30, 60, 300, 600, 900, 3600, 86400}
+
+// margin is kept back for what nobody can see: another user of the same key, a
+// request in flight elsewhere.
+func (b *budget) margin() float64 {
+	if b.limit < 10 {
+		return 0
+	}
+	return max(1, math.Floor(b.limit/100))
+}
+
+// clamp bounds a cost to what the budget can ever admit.
+func (b *budget) clamp(cost, spare float64) float64 {
+	return max(0, min(cost, b.limit-spare))
+}
+
+// perSecond is the rate of a gradual refill, zero if it is unknown. It is the
+// slowest that the readings allow: the next header corrects it.
+func (b *budget) perSecond() float64 {
+	switch {
+	case b.window > 0:
+		return b.limit / b.window.Seconds()
+	case b.period.hi == 0 || math.IsInf(b.period.hi, 1):
+		return 0
+	}
+	return b.limit / snap(b.period)
+}
+
+// snap is the longest usual period within s, else the longest possible one.
+func snap(s span64) float64 {
+	for i := len(usualPeriods) - 1; i >= 0; i-- {
+		if p := usualPeriods[i]; s.lo <= p && p <= s.hi {
+			return p
+		}
+	}
+	return s.hi
+}
+
+// growth is how fast the estimate grows by itself.
+func (b *budget) growth() float64 {
+	switch b.kind {
+	case refillGradual:
+		return b.perSecond()
+	case refillSliding:
+		return b.slide
+	}
+	return 0
+}
+
+// level is the estimate: what the server would admit at now.
+func (b *budget) level(now time.Time) float64 {
+	best := b.best
+	if d := now.Sub(b.at); d > 0 {
+		best = min(b.limit, best+b.growth()*d.Seconds())
+	}
+	return best - b.pending
+}
+
+// steps tells whether the budget comes back at a known moment, not gradually.
+func (b *budget) steps() bool {
+	return (b.kind == refillUnknown || b.kind == refillWindow) && b.turn.at.known()
+}
+
+// ready is when a request of such a cost can be sent, behind others that cost
+// ahead in all, with spare kept back. With probe, it may be sent then only to
+// see whether the window has ended.
+func (b *budget) ready(now time.Time, ahead, cost, spare float64) (at time.Time, probe bool) {
+	need := ahead + b.clamp(cost, spare) + spare
+	if !b.rolled && b.steps() && !now.Before(b.turn.over()) {
+		b.roll()
+	}
+	have := b.level(now)
+	if need <= have {
+		return now, false
+	}
+	if g := b.growth(); g > 0 {
+		at = now.Add(seconds((need - have) / g))
+		if b.kind == refillGradual {
+			return at, false
+		}
+	}
+	if end := b.turn.over(); b.rolled || !b.turn.at.known() || b.kind == refillSliding && !now.Before(end) {
+		if ask := later(now, b.asked.Add(askDelay(b.asks))); at.IsZero() || ask.Before(at) && b.asks == 0 {
+			return ask, true
+		}
+		return at, false
+	} else if b.kind == refillSliding && !at.IsZero() && at.Before(end) {
+		return at, false
+	}
+	// All comes back when the window ends: one request asks first, and the rest
+	// goes when it is answered or the end is certain.
+	if b.probe != nil {
+		return b.turn.over(), false
+	}
+	at = b.turn.ask()
+	if whole := b.limit - spare; whole > 0 && ahead >= whole && b.length() > 0 {
+		at = b.turn.point(b.turn.hi).Add(seconds(math.Floor(ahead/whole) * b.length()))
+	}
+	return later(now, at), true
+}
+
+// askDelay is how long to wait, after n questions that brought no answer, before
+// asking again a server that says that nothing is left and not until when.
+func askDelay(n int) time.Duration {
+	return min(time.Second<<min(n, 6), time.Minute)
+}
+
+// length is how many seconds a window lasts, zero if it is unknown.
+func (b *budget) length() float64 {
+	switch {
+	case b.window > 0:
+		return b.window.Seconds()
+	case b.gap.hi > 0:
+		return snap(b.gap)
+	}
+	return 0
+}
+
+// roll begins a new window of which no header has come yet.
+func (b *budget) roll() {
+	b.rolled, b.probe = true, nil
+	b.best = b.limit
+	b.mark = later(b.mark, b.turn.ask().Add(reorder))
+	b.seen(b.mark)
+	b.asks = 0
+}
+
+// take charges a request that is about to be sent.
+func (b *budget) take(now time.Time, c *claim, probe bool) {
+	cost := c.cost.of(b.resource)
+	b.pending += cost
+	c.unseen |= b.bit
+	if b.first == nil {
+		b.first = c
+	}
+	if !b.based && b.turn.at.known() && !now.Before(b.turn.ask()) {
+		b.base, b.based = c.total.of(b.resource)-cost, true
+	}
+	switch {
+	case !probe:
+	case b.steps():
+		b.probe = c
+	default:
+		b.asks, b.asked = b.asks+1, now
+	}
+}
+
+// seen moves the watermark: what was sent more than reorder before mark is in
+// best. It never moves back.
+func (b *budget) seen(mark time.Time) {
+	cut := mark.Add(-reorder)
+	for b.first != nil && b.first.sent.Before(cut) {
+		b.discharge(b.first)
+		b.first = b.first.next
+	}
+	b.settleDrift()
+}
+
+// drop ends a claim. One that is charged stays so, although its answer said
+// nothing of this budget.
+func (b *budget) drop(c *claim, charged bool) {
+	if b.discharge(c) && charged {
+		b.best -= c.cost.of(b.resource)
+	}
+	if b.first == c {
+		b.first = c.next
+	}
+	b.settleDrift()
+	if b.probe == c {
+		b.probe = nil
+		if charged {
+			b.turn.tried = c.sent
+		}
+	}
+}
+
+// discharge takes c out of what is pending, and tells whether it was in it.
+func (b *budget) discharge(c *claim) bool {
+	if c.unseen&b.bit == 0 {
+		return false
+	}
+	c.unseen &^= b.bit
+	b.pending -= c.cost.of(b.resource)
+	return true
+}
+
+// settleDrift keeps rounding from adding up.
+func (b *budget) settleDrift() {
+	if b.first == nil {
+		b.pending = 0
+	}
+}
+
+// perSecondOverall is the rate that the budget grants in the long run, zero if
+// it is unknown.
+func (b *budget) perSecondOverall() float64 {
+	if b.kind == refillGradual || b.length() == 0 {
+		return b.perSecond()
+	}
+	return b.limit / b.length()
+}
+
+// quota is the estimate in the words of a header.
+func (b *budget) quota(now time.Time) Quota {
+	q := Quota{Resource: b.resource, Scope: b.scope, Window: b.window, Limit: -1, Remaining: -1}
+	if b.limit > 0 {
+		q.Limit = int64(b.limit)
+	}
+	have := max(0, b.level(now))
+	if b.steps() && !b.rolled && !now.Before(b.turn.over()) {
+		have = max(0, b.limit-b.pending)
+	}
+	q.Remaining = int64(have)
+	switch g := b.growth(); {
+	case b.kind == refillGradual && g > 0:
+		q.Reset = now.Add(seconds((b.limit - have) / g))
+	case b.turn.at.known() && b.turn.at.hi.After(now):
+		q.Reset = b.turn.point(b.turn.hi)
+	}
+	if q.Window == 0 {
+		if n := b.limit; b.kind == refillGradual && b.perSecond() > 0 {
+			q.Window = seconds(n / b.perSecond()).Round(time.Millisecond)
+		} else if l := b.length(); l > 0 {
+			q.Window = seconds(l).Round(time.Millisecond)
+		}
+	}
+	return q
+}

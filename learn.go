@@ -1,0 +1,240 @@
+package steadyhttp
+
+import (
+	"math"
+	"time"
+)
+
+// observe takes in what a response said. It returns whether the budget changed
+// in kind: it has another limit, or refills otherwise than was thought.
+func (b *budget) observe(r reading) (changed bool) {
+	kind, limit := b.kind, b.limit
+	isNew := b.updated.IsZero()
+	b.updated = r.arrived
+	if b.size(r); r.remaining < 0 || r.sent.Before(b.sized) && r.limit > 0 && r.limit != b.limit && !b.perReset {
+		return isNew || b.limit != limit
+	}
+	if r.reset.known() {
+		b.asks = 0
+		b.compare(r)
+		b.narrow(r)
+	}
+	b.kind = b.decide(r)
+	switch {
+	case b.kind == refillGradual, !r.reset.known():
+		b.follow(r)
+	default:
+		b.observeWindow(r)
+	}
+	return isNew || b.kind != kind || b.limit != limit
+}
+
+// size learns the capacity. An answer to an older request does not undo what a
+// newer one said.
+func (b *budget) size(r reading) {
+	if r.remaining > r.limit && r.limit > 0 {
+		b.perReset = true // a rate under the name of a limit, beside a burst that is not stated
+	}
+	limit := r.limit
+	if b.perReset || r.limit <= 0 {
+		limit = max(b.limit, r.remaining)
+	}
+	if limit <= 0 || r.sent.Before(b.sized) {
+		return
+	}
+	if b.limit > 0 && limit != b.limit && !b.perReset {
+		b.ref = reading{}
+		b.mark = time.Time{} // whatever was known was of another limit
+	}
+	b.limit, b.sized = limit, r.sent
+	if b.perReset && r.reset.known() && r.limit > 0 {
+		if d := r.reset.hi.Sub(r.sent) - r.resolution; d > 0 {
+			p := b.limit / r.limit * d.Seconds()
+			b.period = span64{p, p}
+		}
+	}
+}
+
+// decide says how the budget refills, by what was seen so far.
+func (b *budget) decide(r reading) refill {
+	switch {
+	case b.perReset:
+		return refillGradual
+	case b.votes >= 2:
+		return refillGradual
+	case b.votes <= -2 && b.slides > 0:
+		return refillSliding
+	case b.votes <= -2:
+		return refillWindow
+	case !r.reset.known() && !b.turn.at.known() && b.window > 0:
+		return refillGradual // nothing tells when, but how much in how long
+	}
+	return b.kind
+}
+
+// compare asks which of two rules the reset of this reading obeys, seen from an
+// earlier one: that it stands still, or that it is the time until the budget is
+// full and so moves as requests are made. Where both or neither fit, it tells
+// nothing.
+func (b *budget) compare(r reading) {
+	used, usedThen := b.limit-r.remaining, b.limit-b.ref.remaining
+	switch {
+	case !b.ref.reset.known() || r.limit != b.ref.limit,
+		b.ref.reset.hi.Before(r.sent):
+		b.ref = r
+		return
+	case used <= 0 || usedThen <= 0 || !r.sent.After(b.ref.sent):
+		return
+	}
+	slack := jitter.Seconds() + 2*max(r.resolution, b.ref.resolution).Seconds()
+	still := b.ref.reset.mid().Sub(r.sent).Seconds()
+	then := b.ref.reset.mid().Sub(b.ref.sent).Seconds()
+	width := b.ref.reset.width().Seconds() / 2
+	moved := span64{used * max(0, then-width) / usedThen, used * (then + width) / max(usedThen-1, 0.5)}
+	got := r.reset.mid().Sub(r.sent).Seconds()
+	stands := math.Abs(got-still) <= slack+width
+	moves := moved.lo-slack <= got && got <= moved.hi+slack
+	switch {
+	case moves && !stands:
+		b.votes = min(b.votes+1, 6)
+	case stands && !moves:
+		b.votes = max(b.votes-1, -6)
+	}
+	if r.sent.Sub(b.ref.sent) > 5*time.Second && moves && !stands {
+		b.ref = r
+	}
+}
+
+func (s span) mid() time.Time { return s.lo.Add(s.width() / 2) }
+
+// narrow learns the period of a gradual refill from the time until the budget is
+// full: what was used, over how long it takes to come back.
+func (b *budget) narrow(r reading) {
+	used := b.limit - r.remaining
+	if b.perReset || used < 1 {
+		return
+	}
+	lo := max(0, r.reset.lo.Sub(r.sent).Seconds()) / used * b.limit
+	hi := math.Inf(1)
+	if used > 1 {
+		hi = r.reset.hi.Sub(r.sent).Seconds() / (used - 1) * b.limit
+	}
+	b.period.refine(span64{lo, hi})
+}
+
+// refine intersects what is known with o, or begins anew with o where the two
+// contradict each other.
+func (s *span64) refine(o span64) {
+	if o.hi <= 0 || o.lo > o.hi {
+		return
+	}
+	if lo, hi := max(s.lo, o.lo), min(s.hi, o.hi); s.hi > 0 && lo <= hi {
+		o = span64{lo, hi}
+	}
+	*s = o
+}
+
+// follow takes over what a reading says is left: downwards always, upwards only
+// if its request was sent clearly later than the one that best is from.
+func (b *budget) follow(r reading) {
+	at := r.sent
+	grown := func(v float64, since time.Time) float64 {
+		return min(b.limit, v+b.growth()*max(0, r.arrived.Sub(since).Seconds()))
+	}
+	upwards := r.sent.After(b.mark.Add(reorder))
+	if b.mark.IsZero() || upwards || grown(r.remaining, at) < grown(b.best, b.at) {
+		b.best, b.at = r.remaining, at
+		b.mark = later(b.mark, r.sent)
+		b.seen(b.mark)
+	}
+}
+
+// observeWindow takes in a reading of a budget that comes back at a reset.
+func (b *budget) observeWindow(r reading) {
+	old, slack := b.turn.at, b.slack(r)
+	switch {
+	case !old.known():
+		b.open(r)
+	case r.reset.hi.Before(old.lo.Add(-slack)):
+		// an answer from an older window
+	case r.reset.lo.After(old.hi.Add(slack)), r.reset.mid().After(old.mid().Add(slack)) && r.sent.After(old.hi):
+		b.turned(r)
+	case !b.rolled:
+		b.sameWindow(r)
+	case r.sent.After(b.turn.over()):
+		b.open(r) // the window has not ended after all
+	}
+}
+
+// slack is how far two statements of the same reset can be apart.
+func (b *budget) slack(r reading) time.Duration {
+	s := jitter + r.resolution/2 + r.arrived.Sub(r.sent)/2
+	if l := b.length(); l > 0 {
+		s = min(s, seconds(l/4))
+	}
+	return s
+}
+
+// open starts a window from its first reading.
+func (b *budget) open(r reading) {
+	b.rolled, b.probe = false, nil
+	b.turn.set(r.reset, r.resolution)
+	b.opening = r
+	b.best, b.at, b.mark = r.remaining, r.sent, r.sent
+	b.seen(b.mark)
+}
+
+// turned takes in the first reading of a new window. What is missing of it
+// already, and was not used by this client, is either another's use or the
+// previous window that slides out: as long as nothing speaks against it, the
+// latter, since that can be tested at once.
+func (b *budget) turned(r reading) {
+	old, gap := b.turn.at, r.reset.mid().Sub(b.turn.at.mid()).Seconds()
+	if r.sent.Before(old.hi.Add(jitter)) {
+		b.turn.turned(r.sent)
+	}
+	if width := (old.width() + r.reset.width()).Seconds() / 2; gap > width {
+		b.gap.refine(span64{gap - width, gap + width})
+	}
+	own := r.spent - b.base
+	if !b.based {
+		own = 1
+	}
+	b.open(r)
+	b.based = false
+	b.slide = 0
+	missing := b.limit - r.remaining - own
+	if left := r.reset.mid().Sub(r.sent).Seconds(); b.slides > -2 && missing > max(2, b.limit/4) && left > 0 {
+		b.slide = missing / left
+	}
+}
+
+// sameWindow takes in another reading of the window that is under way, and sees
+// how much has come back since its first.
+func (b *budget) sameWindow(r reading) {
+	if m, ok := b.turn.at.meet(r.reset); ok {
+		b.turn.at = m
+	}
+	if b.probe != nil && !r.sent.Before(b.probe.sent) {
+		b.turn.refused(r.sent)
+	}
+	if r.denied {
+		b.refusal = later(b.refusal, r.sent)
+	}
+	switch apart := r.sent.Sub(b.opening.sent); {
+	case b.refusal.After(b.opening.sent):
+		if r.sent.After(b.refusal) {
+			b.opening = r // what was denied is not in the server's count: begin anew
+		}
+	case apart > reorder:
+		back := r.remaining - b.opening.remaining + r.spent - b.opening.spent
+		if back >= 2 {
+			b.slides = min(b.slides+1, 3)
+			b.slide = (back - 1) / apart.Seconds()
+		} else if b.slide*apart.Seconds() > 2 && back < 1 {
+			b.slides = max(b.slides-1, -3)
+			b.slide = 0
+		}
+	}
+	b.follow(r)
+}

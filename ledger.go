@@ -1,0 +1,573 @@
+package steadyhttp
+
+import (
+	"net/http"
+	"strings"
+	"time"
+)
+
+// budgets is what a Limiter's queue asks about one key: two atomic steps and a
+// forecast, so that a store which many processes share can take the place of
+// the ledger below.
+type budgets interface {
+	// take charges c if it may be sent now. If not, it returns when it could be.
+	take(now time.Time, c *claim) (at time.Time, ok bool)
+	// when is the forecast for c behind others that cost ahead in all.
+	when(now time.Time, ahead cost, c *claim) time.Time
+	// settle ends c with what its answer said.
+	settle(now time.Time, c *claim, a answer) (learned bool)
+}
+
+// cost is what a request uses of a key's budgets.
+type cost struct {
+	requests int64
+	tokens   Tokens
+}
+
+// of is the share that counts against a resource. A resource of another kind
+// costs nothing: it holds requests back only when the server has denied one.
+func (c cost) of(resource string) float64 {
+	switch resource {
+	case "requests":
+		return float64(c.requests)
+	case "tokens":
+		return float64(c.tokens.Input) + float64(c.tokens.Output)
+	case "input_tokens":
+		return float64(c.tokens.Input)
+	case "output_tokens":
+		return float64(c.tokens.Output)
+	}
+	return 0
+}
+
+func (c cost) plus(o cost) cost {
+	return cost{c.requests + o.requests,
+		Tokens{c.tokens.Input + o.tokens.Input, c.tokens.Output + o.tokens.Output}}
+}
+
+func (c cost) minus(o cost) cost {
+	return cost{c.requests - o.requests,
+		Tokens{c.tokens.Input - o.tokens.Input, c.tokens.Output - o.tokens.Output}}
+}
+
+// claim is one request's part in a ledger, from admission to its answer.
+type claim struct {
+	cost  cost
+	route *route
+	batch bool // it leaves a tenth to interactive ones
+
+	sent       time.Time
+	total      cost   // of everything sent up to and with it
+	unseen     uint16 // the budgets, by their bits, whose last word may not include it
+	prev, next *claim
+}
+
+// answer is how a request ended.
+type answer struct {
+	Outcome
+	date   time.Time // of the server's clock; zero if not stated
+	unsent bool      // nothing reached the server
+}
+
+// ledger keeps the budgets of one key. It is used under its queue's lock.
+type ledger struct {
+	ceilings []ceiling
+	budgets  []*budget
+	clock    serverClock
+	pace     pace
+	held     time.Time // nothing is sent before
+	inFlight int
+	maximum  int // of inFlight; zero means none
+
+	first, last *claim // the unanswered, in the order of sending
+	total       cost
+	answered    bool      // there has been a response of any kind
+	began       time.Time // when the first request was sent
+	lastSent    time.Time
+	interactive time.Time // when an interactive call was last seen
+}
+
+// ceiling is a configured Rate.
+type ceiling struct {
+	resource string
+	bucket   bucket
+}
+
+const (
+	coldStart   = 8              // requests in flight before the first response
+	maxHold     = time.Hour      // nothing holds a key for longer without asking
+	keptFor     = time.Minute    // how long a tenth is kept for interactive calls
+	maxBudgets  = 16             // of one key
+	maxRoutes   = 64             // of one key
+	recheck     = time.Second    // a limiter that stops sending stops learning
+	staleBudget = 25 * time.Hour // a budget that no header has mentioned for so long is forgotten
+	maxFlight   = 24 * time.Hour // longer than that no answer is expected
+	neverSoon   = 366 * 24 * time.Hour
+)
+
+// spare is what must remain of b after a claim.
+func (l *ledger) spare(now time.Time, b *budget, c *claim) float64 {
+	spare := b.margin()
+	if c.batch && now.Sub(l.interactive) < keptFor {
+		spare += float64(int64(b.limit) / 10)
+	}
+	return spare
+}
+
+// when is how early c can be sent behind others that cost ahead. It is the
+// latest that any budget, ceiling or hold says.
+func (l *ledger) when(now time.Time, ahead cost, c *claim) time.Time {
+	at, _ := l.check(now, ahead, c, nil)
+	return at
+}
+
+// check is when, and calls probe for each budget for which c would be a probe.
+func (l *ledger) check(now time.Time, ahead cost, c *claim, probe func(*budget)) (at time.Time, ok bool) {
+	at = later(now, l.held)
+	for i := range l.ceilings {
+		k := &l.ceilings[i]
+		at = later(at, k.bucket.ready(now, ahead.of(k.resource), c.cost.of(k.resource)))
+	}
+	for _, b := range l.budgets {
+		if !c.route.has(b.scope) {
+			continue
+		}
+		ready, asks := b.ready(now, ahead.of(b.resource), c.cost.of(b.resource), l.spare(now, b, c))
+		if asks && probe != nil {
+			probe(b)
+		}
+		if b.resource == "requests" {
+			ready = later(ready, b.smooth.ready(now, float64(ahead.requests), 1))
+		}
+		at = later(at, ready)
+	}
+	at = later(at, l.pace.ready(now, float64(ahead.requests)))
+	if l.maximum > 0 && l.inFlight >= l.maximum {
+		at = later(at, now.Add(recheck))
+	}
+	if !l.answered && l.first != nil {
+		if room := coldStart + int(now.Sub(l.began)/time.Second); l.inFlight >= room {
+			at = later(at, l.began.Add(time.Duration(l.inFlight-coldStart+1)*time.Second))
+		}
+	}
+	// Daily limits exist, and so do absurd values: ask again once an hour.
+	if ask := l.lastSent.Add(maxHold); at.After(ask) && !l.lastSent.IsZero() {
+		at = later(now, ask)
+	}
+	return at, !at.After(now)
+}
+
+// take charges c everywhere if it may be sent now.
+func (l *ledger) take(now time.Time, c *claim) (at time.Time, ok bool) {
+	var probes [4]*budget
+	n := 0
+	if at, ok = l.check(now, cost{}, c, func(b *budget) {
+		if n < len(probes) {
+			probes[n], n = b, n+1
+		}
+	}); !ok {
+		return at, false
+	}
+	l.charge(now, c, probes[:n])
+	return now, true
+}
+
+// charge takes c's cost from everything, whether it is there or not.
+func (l *ledger) charge(now time.Time, c *claim, probes []*budget) {
+	l.total = l.total.plus(c.cost)
+	c.sent, c.total, c.prev = now, l.total, l.last
+	if l.last != nil {
+		l.last.next = c
+	} else {
+		l.first = c
+	}
+	l.last = c
+	l.inFlight++
+	if l.began.IsZero() {
+		l.began = now
+	}
+	l.lastSent = now
+	for i := range l.ceilings {
+		k := &l.ceilings[i]
+		k.bucket.take(now, c.cost.of(k.resource))
+	}
+	for _, b := range l.budgets {
+		if !c.route.has(b.scope) {
+			continue
+		}
+		probe := false
+		for _, p := range probes {
+			probe = probe || p == b
+		}
+		b.take(now, c, probe)
+		if b.smooth.bucket != nil && b.resource == "requests" {
+			b.smooth.bucket.take(now, 1)
+		}
+	}
+	l.pace.sent.add(now, 1)
+	if l.pace.bucket != nil {
+		l.pace.bucket.take(now, 1)
+	}
+}
+
+// settle ends c. Every budget that the answer speaks of takes it over; in every
+// other c stays charged, unless nothing was sent.
+func (l *ledger) settle(now time.Time, c *claim, a answer) (learned bool) {
+	l.inFlight--
+	if a.unsent {
+		l.refund(c)
+		l.unlink(c)
+		return false
+	}
+	if a.Class != ClassNetwork && a.Class != ClassTimeout && a.Class != ClassCanceled {
+		l.answered = true
+	}
+	if !a.date.IsZero() {
+		l.clock.learn(a.date, c.sent, now)
+	}
+	var spoken [maxBudgets]*budget
+	n := 0
+	for i := range a.Quotas {
+		if b, changed := l.read(now, c, &a.Quotas[i], a.Class == ClassRateLimited); b != nil && n < maxBudgets {
+			spoken[n], n = b, n+1
+			learned = learned || changed
+		}
+	}
+	for _, b := range l.budgets {
+		if c.route.has(b.scope) {
+			b.drop(c, !contains(spoken[:n], b))
+		}
+	}
+	l.unlink(c)
+	l.obey(now, c, a, spoken[:n])
+	return learned
+}
+
+func contains(list []*budget, b *budget) bool {
+	for _, have := range list {
+		if have == b {
+			return true
+		}
+	}
+	return false
+}
+
+// read takes what one quota of an answer says into its budget, made if it is
+// missing.
+func (l *ledger) read(now time.Time, c *claim, q *Quota, denied bool) (b *budget, changed bool) {
+	id := budgetID{q.Scope, q.Resource, q.Window}
+	for _, have := range l.budgets {
+		if have.budgetID == id {
+			b = have
+			break
+		}
+	}
+	if b == nil {
+		if q.Limit <= 0 && q.Remaining < 0 || q.Limit == 0 {
+			return nil, false // says nothing, or nothing that could ever admit a request
+		}
+		if b = l.adopt(now, id); b == nil {
+			return nil, false
+		}
+	}
+	c.route.add(id.scope)
+	r := reading{
+		limit: float64(q.Limit), remaining: float64(q.Remaining),
+		sent: c.sent, arrived: now, resolution: q.resolution,
+		spent: c.total.of(id.resource), denied: denied,
+	}
+	if denied {
+		r.spent -= c.cost.of(id.resource)
+	}
+	if !q.Reset.IsZero() {
+		r.reset = l.resetOf(now, c.sent, q)
+	}
+	changed = b.observe(r)
+	b.drop(c, false)
+	return b, changed
+}
+
+// resetOf is when q's reset is on this machine's clock. A delay counts from the
+// sending, since that is closer to the admission than the arrival is; an
+// absolute time is the server's, whose clock may be off.
+func (l *ledger) resetOf(now, sent time.Time, q *Quota) span {
+	if !q.absolute.IsZero() && l.clock.known {
+		return l.clock.local(q.absolute).widened(q.resolution)
+	}
+	if !q.absolute.IsZero() {
+		return span{q.Reset, q.Reset}.widened(q.resolution)
+	}
+	left := q.Reset.Sub(now)
+	if q.resolution > 0 {
+		left = left.Round(q.resolution)
+	}
+	at := sent.Add(left)
+	return span{at, at}.widened(q.resolution)
+}
+
+// adopt makes room for a budget that the server has not mentioned before. It is
+// nil if there are too many.
+func (l *ledger) adopt(now time.Time, id budgetID) *budget {
+	if len(l.budgets) >= maxBudgets {
+		for i, b := range l.budgets {
+			if now.Sub(b.updated) > staleBudget {
+				l.budgets = append(l.budgets[:i], l.budgets[i+1:]...)
+				break
+			}
+		}
+	}
+	var used uint16
+	for _, b := range l.budgets {
+		used |= b.bit
+	}
+	bit := ^used & (used + 1) // the lowest that is free
+	if bit == 0 {
+		return nil
+	}
+	b := &budget{budgetID: id, bit: bit}
+	l.budgets = append(l.budgets, b)
+	for c := l.first; c != nil; c = c.next {
+		c.unseen &^= bit
+		if c.route.has(id.scope) {
+			b.take(now, c, false)
+		}
+	}
+	return b
+}
+
+// obey acts on an answer that says to stay away: it holds the whole key until
+// the time that the server stated, and finds what no header explains.
+func (l *ledger) obey(now time.Time, c *claim, a answer, spoken []*budget) {
+	switch a.Class {
+	case ClassRateLimited, ClassOverloaded, ClassQuotaExhausted:
+	default:
+		return
+	}
+	stated := !a.RetryAt.IsZero() && !derived(a.RetryAt, a.Quotas)
+	if stated {
+		l.hold(now, a.RetryAt)
+	}
+	if a.Class != ClassRateLimited {
+		return
+	}
+	explained, strict := false, (*budget)(nil)
+	for i := range a.Quotas {
+		q := &a.Quotas[i]
+		cost := c.cost.of(q.Resource)
+		if q.Remaining < 0 || q.Resource != "requests" && cost == 0 {
+			continue
+		}
+		explained = explained || float64(q.Remaining) < max(2, float64(q.Limit)*0.02, cost)
+	}
+	for _, b := range spoken {
+		if b.resource == "requests" && b.perSecondOverall() > 0 {
+			strict = b
+		}
+	}
+	switch {
+	case explained:
+		return
+	case strict != nil:
+		strict.smooth.strike(now, c.sent, strict.perSecondOverall())
+		return
+	}
+	if !stated && !a.RetryAt.IsZero() {
+		l.hold(now, a.RetryAt)
+	}
+	l.pace.denied(now, c.sent)
+}
+
+// derived tells whether a time to come back is only the reset of a quota, which
+// its budget knows more about.
+func derived(at time.Time, quotas []Quota) bool {
+	for i := range quotas {
+		if q := &quotas[i]; q.Reset.Equal(at) && q.Remaining <= 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *ledger) hold(now, until time.Time) {
+	if until.After(now.Add(neverSoon)) {
+		until = now.Add(neverSoon)
+	}
+	l.held = later(l.held, until)
+}
+
+// refund undoes the charge of a request that was never sent.
+func (l *ledger) refund(c *claim) {
+	for i := range l.ceilings {
+		k := &l.ceilings[i]
+		k.bucket.refund(c.cost.of(k.resource))
+	}
+	for _, b := range l.budgets {
+		if c.route.has(b.scope) {
+			b.drop(c, false)
+			if b.smooth.bucket != nil && b.resource == "requests" {
+				b.smooth.bucket.refund(1)
+			}
+		}
+	}
+	if l.pace.bucket != nil {
+		l.pace.bucket.refund(1)
+	}
+}
+
+func (l *ledger) unlink(c *claim) {
+	if c.prev != nil {
+		c.prev.next = c.next
+	} else {
+		l.first = c.next
+	}
+	if c.next != nil {
+		c.next.prev = c.prev
+	} else {
+		l.last = c.prev
+	}
+	c.prev, c.next = nil, nil
+}
+
+// quotas is what the ledger believes is left.
+func (l *ledger) quotas(now time.Time, r *route) []Quota {
+	var out []Quota
+	for _, b := range l.budgets {
+		if r.has(b.scope) {
+			out = append(out, b.quota(now))
+		}
+	}
+	for i := range l.ceilings {
+		k := &l.ceilings[i]
+		perSecond, burst := float64(k.bucket.lim.Limit()), float64(k.bucket.lim.Burst())
+		level := k.bucket.level(now)
+		out = append(out, Quota{
+			Resource: k.resource, Window: seconds(burst / perSecond).Round(time.Millisecond),
+			Limit: int64(burst), Remaining: max(0, int64(level)),
+			Reset: now.Add(seconds((burst - level) / perSecond)),
+		})
+	}
+	return out
+}
+
+// dateOf is the time on the server's clock when it answered.
+func dateOf(resp *http.Response) time.Time {
+	if resp == nil {
+		return time.Time{}
+	}
+	t, err := http.ParseTime(resp.Header.Get("Date"))
+	if err != nil {
+		return time.Time{}
+	}
+	return t
+}
+
+// route is what a Limiter knows of one method and path of a key: the scopes that
+// its answers named, and how long they took.
+type route struct {
+	scopes  []string
+	samples [32]sample
+	n       int
+}
+
+// sample is the latency of one call, in milliseconds, and when it ended, in
+// seconds since the epoch.
+type sample struct{ at, took uint32 }
+
+const latencyWindow = time.Minute
+
+func (r *route) has(scope string) bool {
+	if scope == "" {
+		return true
+	}
+	if r == nil {
+		return false
+	}
+	for _, s := range r.scopes {
+		if s == scope {
+			return true
+		}
+	}
+	return false
+}
+
+// add notes that the route answered with a scope. A route belongs to one at a
+// time, as a rule; the latest few count.
+func (r *route) add(scope string) {
+	if r == nil || r.has(scope) {
+		return
+	}
+	if len(r.scopes) >= 4 {
+		r.scopes = append(r.scopes[:0], r.scopes[1:]...)
+	}
+	r.scopes = append(r.scopes, scope)
+}
+
+func (r *route) took(now time.Time, d time.Duration) {
+	if r == nil {
+		return
+	}
+	r.samples[r.n%len(r.samples)] = sample{uint32(now.Unix()), uint32(min(d.Milliseconds(), 1<<31))}
+	r.n++
+}
+
+// p95 is the latency that 95 of 100 calls of the last minute stayed within; zero
+// if there were none.
+func (r *route) p95(now time.Time) time.Duration {
+	if r == nil {
+		return 0
+	}
+	var took [len(r.samples)]uint32
+	n, oldest := 0, now.Add(-latencyWindow).Unix()
+	for _, s := range r.samples[:min(r.n, len(r.samples))] {
+		if int64(s.at) < oldest {
+			continue
+		}
+		i := n
+		for ; i > 0 && took[i-1] > s.took; i-- {
+			took[i] = took[i-1]
+		}
+		took[i] = s.took
+		n++
+	}
+	if n == 0 {
+		return 0
+	}
+	return time.Duration(took[n*95/100]) * time.Millisecond
+}
+
+// routeOf is the method and path of a request with what looks like an id masked.
+func routeOf(req *http.Request) string {
+	if req.URL == nil {
+		return req.Method
+	}
+	path := req.URL.Path
+	if len(path) > 512 {
+		path = path[:512]
+	}
+	var out strings.Builder
+	out.WriteString(req.Method)
+	for segment := range strings.SplitSeq(path, "/") {
+		out.WriteByte('/')
+		if isID(segment) {
+			out.WriteByte('*')
+		} else {
+			out.WriteString(segment)
+		}
+	}
+	return out.String()
+}
+
+// isID tells whether a path segment names one of many: a number, a hash, a UUID.
+func isID(s string) bool {
+	digits, hex := 0, 0
+	for i := range len(s) {
+		switch c := s[i]; {
+		case '0' <= c && c <= '9':
+			digits++
+		case 'a' <= c && c <= 'f', 'A' <= c && c <= 'F', c == '-':
+			hex++
+		}
+	}
+	return digits > 0 && (digits == len(s) || digits+hex == len(s) && len(s) >= 7 || digits >= 4 && len(s) >= 12) ||
+		len(s) > 40
+}

@@ -1,0 +1,144 @@
+package steadyhttp
+
+import "time"
+
+// smoothing spreads the requests of a budget evenly, for servers that enforce a
+// shorter window than they state ("60,000 a minute" as 1,000 a second). It
+// always costs a caller who sends in bursts, so it begins with a denial that the
+// stated budget does not explain, and is relaxed step by step when none follows.
+type smoothing struct {
+	bucket *bucket // nil: off
+	relax  time.Time
+	hold   time.Duration // from one step to the next; doubled by each relapse
+	struck time.Time
+}
+
+const (
+	smoothBurst = 2
+	smoothHold  = time.Minute
+)
+
+// strike begins smoothing to perSecond, or tightens it again. Denials of
+// requests sent before the last strike took effect count once.
+func (s *smoothing) strike(now, sent time.Time, perSecond float64) {
+	if perSecond <= 0 || !s.struck.IsZero() && sent.Before(s.struck) {
+		return
+	}
+	s.hold = min(max(2*s.hold, smoothHold), time.Hour)
+	s.struck, s.relax = now, now.Add(s.hold)
+	b := newBucket(perSecond, smoothBurst)
+	b.take(now, smoothBurst)
+	s.bucket = &b
+}
+
+// step allows larger bursts after a time without denials, and ends the smoothing
+// when they are as large as the limit.
+func (s *smoothing) step(now time.Time, limit float64) {
+	for s.bucket != nil && !now.Before(s.relax) {
+		burst := 2 * s.bucket.lim.Burst()
+		if float64(burst) >= limit {
+			*s = smoothing{hold: s.hold, struck: s.struck}
+			return
+		}
+		s.bucket.lim.SetBurstAt(s.relax, burst)
+		s.relax = s.relax.Add(s.hold)
+	}
+}
+
+func (s *smoothing) ready(now time.Time, ahead, n float64) time.Time {
+	if s.bucket == nil {
+		return now
+	}
+	return s.bucket.ready(now, ahead, n)
+}
+
+// pace finds the rate that a server admits which says nothing of its limits: it
+// is cut at a denial and grows while there is none.
+type pace struct {
+	bucket *bucket // nil until the first denial that no header explains
+	rate   float64 // per second
+	floor  float64 // where it stood after the last cut: it grows by a share of that
+	grown  time.Time
+	cut    time.Time
+	sent   tally
+}
+
+const (
+	paceCut    = 0.7              // of the rate that was denied
+	paceGrowth = 0.05             // of the rate after the cut, per second
+	paceFloor  = 1.0 / 30         // per second: a server is asked now and then
+	paceExpiry = 10 * time.Minute // without a denial
+	tallySlot  = 250 * time.Millisecond
+)
+
+// tally counts what was sent of late, to know at which rate a denial came.
+type tally struct {
+	slot   int64 // number of the current slot
+	counts [8]float64
+}
+
+func (t *tally) add(now time.Time, n float64) {
+	slot := now.UnixNano() / int64(tallySlot)
+	for ; t.slot < slot; t.slot++ {
+		if slot-t.slot > int64(len(t.counts)) {
+			t.slot = slot - int64(len(t.counts))
+		}
+		t.counts[(t.slot+1)%int64(len(t.counts))] = 0
+	}
+	t.counts[slot%int64(len(t.counts))] += n
+}
+
+// perSecond is the rate of what was added in the last two seconds.
+func (t *tally) perSecond(now time.Time) float64 {
+	t.add(now, 0)
+	var sum float64
+	for _, n := range t.counts {
+		sum += n
+	}
+	return sum / (float64(len(t.counts)) * tallySlot.Seconds())
+}
+
+// denied cuts the rate. The denials of one round trip count once.
+func (p *pace) denied(now, sent time.Time) {
+	if p.bucket != nil && sent.Before(p.cut) {
+		return
+	}
+	r := p.sent.perSecond(now)
+	if p.bucket != nil {
+		r = min(r, p.rate)
+	} else {
+		b := newBucket(1, 1)
+		p.bucket = &b
+	}
+	p.rate = max(r*paceCut, paceFloor)
+	p.floor, p.cut, p.grown = p.rate, now, now
+	p.bucket.setRate(now, p.rate)
+	p.bucket.take(now, 1)
+}
+
+// grow raises the rate while requests wait for it.
+func (p *pace) grow(now time.Time) {
+	switch {
+	case p.bucket == nil:
+		return
+	case now.Sub(p.cut) > paceExpiry:
+		p.bucket = nil
+		return
+	}
+	if d := now.Sub(p.grown).Seconds(); d > 0.1 {
+		p.rate += paceGrowth * p.floor * min(d, 10)
+		p.grown = now
+		p.bucket.setRate(now, p.rate)
+	}
+}
+
+func (p *pace) ready(now time.Time, ahead float64) time.Time {
+	if p.bucket == nil {
+		return now
+	}
+	p.grow(now)
+	if p.bucket == nil {
+		return now
+	}
+	return p.bucket.ready(now, ahead, 1)
+}

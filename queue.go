@@ -1,0 +1,356 @@
+package steadyhttp
+
+import (
+	"sort"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// queue is the state of one key: its budgets, and the requests that wait for
+// them. All that wait share one timer, and whatever is learned re-times them at
+// once. A key on which nothing waits has neither timer nor goroutine.
+type queue struct {
+	mu      sync.Mutex
+	ledger  ledger
+	routes  map[string]*route
+	lines   []*line // one for each scope with waiters
+	waiting int
+	timer   *time.Timer
+	due     time.Time // of the timer; zero if it is not running
+	heldFor atomic.Int64
+}
+
+// line is the waiters of one scope, first come first served: the order is that
+// in which their calls began, with a handicap for batch calls.
+type line struct {
+	scope string
+	all   []*waiter
+	cost  cost // of all
+}
+
+// waiter is a request in the queue.
+type waiter struct {
+	claim  claim
+	order  time.Time
+	giveUp time.Time  // refused when it is clear that this is missed; zero: never
+	reason string     // then
+	turn   chan error // gets nil on admission, or a refusal
+	line   *line      // nil once it has left
+}
+
+// aging is the handicap of a batch call: after waiting that much longer than an
+// interactive one it goes first, and a tenth of the budget is no longer kept
+// from it.
+const aging = 30 * time.Second
+
+// request is what the queue needs to know of a request.
+type request struct {
+	cost  cost
+	route string
+	batch bool
+	began time.Time // when its call began
+
+	maxWait  time.Duration // since began; negative: no waiting at all
+	deadline time.Time     // of its context; zero if none
+	maxQueue int
+	observe  bool
+}
+
+// admit sends a request to the budgets: either it has its claim at once, or a
+// place in the queue, or a refusal.
+func (q *queue) admit(now time.Time, key string, r request) (w *waiter, expected time.Duration, err *LimitError) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !r.batch {
+		q.ledger.interactive = now
+	}
+	w = &waiter{order: r.began}
+	w.claim = claim{cost: r.cost, route: q.routeLocked(r.route), batch: r.batch}
+	if r.batch {
+		w.order = r.began.Add(aging)
+		w.claim.batch = now.Before(w.order)
+	}
+	scope := w.claim.route.scope()
+	l, place := q.placeLocked(scope, w.order)
+	if l == nil || place == 0 {
+		if at, ok := q.ledger.take(now, &w.claim); ok {
+			return w, 0, nil
+		} else if r.observe {
+			q.ledger.charge(now, &w.claim, nil)
+			return w, at.Sub(now), nil
+		}
+	} else if r.observe {
+		at := q.ledger.when(now, l.ahead(place), &w.claim)
+		q.ledger.charge(now, &w.claim, nil)
+		return w, max(0, at.Sub(now)), nil
+	}
+
+	at := q.ledger.when(now, l.ahead(place), &w.claim)
+	at = later(at, now)
+	refuse := func(reason string) (*waiter, time.Duration, *LimitError) {
+		return nil, 0, &LimitError{Key: key, RetryAt: at, Reason: reason}
+	}
+	if q.waiting >= r.maxQueue {
+		return refuse("queue")
+	}
+	if !r.deadline.IsZero() {
+		w.giveUp, w.reason = r.deadline.Add(-w.claim.route.p95(now)), "deadline"
+		if at.After(w.giveUp) {
+			return refuse("deadline")
+		}
+	}
+	if until := r.began.Add(r.maxWait); !r.batch && (w.giveUp.IsZero() || until.Before(w.giveUp)) {
+		w.giveUp, w.reason = until, "wait"
+		if r.maxWait < 0 || at.After(until) {
+			return refuse("wait")
+		}
+	}
+	w.turn = make(chan error, 1)
+	q.insertLocked(scope, place, w)
+	q.pumpLocked(now, key)
+	return w, at.Sub(now), nil
+}
+
+// leave takes a waiter out, or, if it has been admitted already, gives its claim
+// back.
+func (q *queue) leave(now time.Time, key string, w *waiter) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if w.line != nil {
+		q.removeLocked(w)
+	} else {
+		select {
+		case err := <-w.turn:
+			if err == nil {
+				q.ledger.settle(now, &w.claim, answer{unsent: true})
+			}
+		default:
+		}
+	}
+	q.pumpLocked(now, key)
+}
+
+// settle ends an admitted request's claim.
+func (q *queue) settle(now time.Time, key string, w *waiter, a answer) (learned []Quota) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	changed := q.ledger.settle(now, &w.claim, a)
+	if !a.unsent && (a.Class == ClassSuccess || a.Class == ClassTimeout) {
+		w.claim.route.took(now, now.Sub(w.claim.sent))
+	}
+	q.heldFor.Store(q.ledger.held.UnixNano())
+	if q.waiting > 0 {
+		q.pumpLocked(now, key)
+	}
+	if changed {
+		return q.ledger.quotas(now, w.claim.route)
+	}
+	return nil
+}
+
+// readmit is when a call that began then would be admitted again.
+func (q *queue) readmit(now time.Time, w *waiter) time.Time {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	c := claim{cost: w.claim.cost, route: w.claim.route, batch: w.claim.batch}
+	l, place := q.placeLocked(c.route.scope(), w.order)
+	return later(now, q.ledger.when(now, l.ahead(place), &c))
+}
+
+// tick is what the timer calls.
+func (q *queue) tick(key string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.due = time.Time{}
+	q.pumpLocked(time.Now(), key)
+}
+
+// pumpLocked admits every waiter whose time has come, refuses those whose time
+// will not come before they give up, and sets the timer for the next.
+func (q *queue) pumpLocked(now time.Time, key string) {
+	next := now.Add(recheck)
+	blocked := 0
+	for blocked < len(q.lines) {
+		// Budgets may be common to several lines: the oldest waiter goes first.
+		var first *line
+		for _, l := range q.lines[blocked:] {
+			if first == nil || l.all[0].order.Before(first.all[0].order) {
+				first = l
+			}
+		}
+		w := first.all[0]
+		w.claim.batch = w.claim.batch && now.Before(w.order)
+		at, ok := q.ledger.take(now, &w.claim)
+		if ok {
+			q.removeLocked(w)
+			w.turn <- nil
+			continue
+		}
+		if at.Before(next) {
+			next = at
+		}
+		q.sweepLocked(now, at, key, first)
+		if len(first.all) > 0 && first.all[0] == w {
+			blocked = q.blockLocked(first, blocked)
+		}
+	}
+	q.scheduleLocked(now, next)
+}
+
+// blockLocked moves a line whose first waiter cannot go to the front, among
+// those that are done with.
+func (q *queue) blockLocked(l *line, blocked int) int {
+	for i := blocked; i < len(q.lines); i++ {
+		if q.lines[i] == l {
+			q.lines[blocked], q.lines[i] = l, q.lines[blocked]
+			return blocked + 1
+		}
+	}
+	return blocked
+}
+
+// sweepLocked refuses the waiters of a line that will not have their turn in
+// time, given when the first of them has.
+func (q *queue) sweepLocked(now, at time.Time, key string, l *line) {
+	for i := 0; i < len(l.all); {
+		w := l.all[i]
+		if w.giveUp.IsZero() || !at.After(w.giveUp) && now.Before(w.giveUp) {
+			i++
+			continue
+		}
+		q.removeLocked(w)
+		w.turn <- &LimitError{Key: key, RetryAt: at, Reason: w.reason}
+	}
+}
+
+// scheduleLocked sets the timer to at, or stops it if nothing waits.
+func (q *queue) scheduleLocked(now, at time.Time) {
+	if q.waiting == 0 {
+		if q.timer != nil {
+			q.timer.Stop()
+		}
+		q.due = time.Time{}
+		return
+	}
+	for _, l := range q.lines {
+		for _, w := range l.all[:min(len(l.all), 64)] {
+			if !w.giveUp.IsZero() && w.giveUp.Before(at) {
+				at = w.giveUp
+			}
+		}
+	}
+	if q.due.Equal(at) {
+		return
+	}
+	q.due = at
+	q.timer.Reset(max(at.Sub(now), time.Microsecond))
+}
+
+// placeLocked is where a waiter of that order would stand in the line of scope,
+// which may be nil.
+func (q *queue) placeLocked(scope string, order time.Time) (*line, int) {
+	for _, l := range q.lines {
+		if l.scope == scope {
+			n := len(l.all)
+			if n == 0 || !l.all[n-1].order.After(order) {
+				return l, n
+			}
+			return l, sort.Search(n, func(i int) bool { return l.all[i].order.After(order) })
+		}
+	}
+	return nil, 0
+}
+
+// ahead is what those before a place cost together: exact in requests, and in
+// tokens as if each cost the same.
+func (l *line) ahead(place int) cost {
+	if l == nil || place == 0 {
+		return cost{}
+	}
+	if place == len(l.all) {
+		return l.cost
+	}
+	share := float64(place) / float64(len(l.all))
+	return cost{int64(place), Tokens{
+		Input:  int64(share * float64(l.cost.tokens.Input)),
+		Output: int64(share * float64(l.cost.tokens.Output)),
+	}}
+}
+
+func (q *queue) insertLocked(scope string, place int, w *waiter) {
+	var l *line
+	for _, have := range q.lines {
+		if have.scope == scope {
+			l = have
+		}
+	}
+	if l == nil {
+		l = &line{scope: scope}
+		q.lines = append(q.lines, l)
+	}
+	l.all = append(l.all, nil)
+	copy(l.all[place+1:], l.all[place:])
+	l.all[place] = w
+	l.cost = l.cost.plus(w.claim.cost)
+	w.line = l
+	q.waiting++
+}
+
+func (q *queue) removeLocked(w *waiter) {
+	l := w.line
+	i := 0
+	if l.all[0] != w {
+		i = sort.Search(len(l.all), func(i int) bool { return !l.all[i].order.Before(w.order) })
+		for l.all[i] != w {
+			i++
+		}
+	}
+	if i == 0 {
+		l.all[0] = nil
+		l.all = l.all[1:]
+	} else {
+		copy(l.all[i:], l.all[i+1:])
+		l.all[len(l.all)-1] = nil
+		l.all = l.all[:len(l.all)-1]
+	}
+	l.cost = l.cost.minus(w.claim.cost)
+	w.line = nil
+	q.waiting--
+	if len(l.all) == 0 {
+		for i, have := range q.lines {
+			if have == l {
+				q.lines = append(q.lines[:i], q.lines[i+1:]...)
+				break
+			}
+		}
+	}
+}
+
+// routeLocked is the route of that name; a key keeps a bounded number of them.
+func (q *queue) routeLocked(name string) *route {
+	r := q.routes[name]
+	if r == nil {
+		if q.routes == nil || len(q.routes) >= maxRoutes {
+			q.routes = make(map[string]*route)
+		}
+		r = &route{}
+		q.routes[name] = r
+	}
+	return r
+}
+
+// scope names the line in which requests of the route wait.
+func (r *route) scope() string {
+	switch len(r.scopes) {
+	case 0:
+		return ""
+	case 1:
+		return r.scopes[0]
+	}
+	scope := r.scopes[0]
+	for _, s := range r.scopes[1:] {
+		scope += "\x00" + s
+	}
+	return scope
+}
