@@ -15,7 +15,7 @@ type budgets interface {
 	// when is the forecast for c behind others that cost ahead in all.
 	when(now time.Time, ahead cost, c *claim) time.Time
 	// settle ends c with what its answer said.
-	settle(now time.Time, c *claim, a answer) (learned bool)
+	settle(now time.Time, c *claim, a ending) (learned bool)
 }
 
 // cost is what a request uses of a key's budgets.
@@ -62,8 +62,8 @@ type claim struct {
 	prev, next *claim
 }
 
-// answer is how a request ended.
-type answer struct {
+// ending is how a request ended.
+type ending struct {
 	Outcome
 	date   time.Time // of the server's clock; zero if not stated
 	unsent bool      // nothing reached the server
@@ -212,7 +212,7 @@ func (l *ledger) charge(now time.Time, c *claim, probes []*budget) {
 
 // settle ends c. Every budget that the answer speaks of takes it over; in every
 // other c stays charged, unless nothing was sent.
-func (l *ledger) settle(now time.Time, c *claim, a answer) (learned bool) {
+func (l *ledger) settle(now time.Time, c *claim, a ending) (learned bool) {
 	l.inFlight--
 	if a.unsent {
 		l.refund(c)
@@ -337,7 +337,7 @@ func (l *ledger) adopt(now time.Time, id budgetID) *budget {
 
 // obey acts on an answer that says to stay away: it holds the whole key until
 // the time that the server stated, and finds what no header explains.
-func (l *ledger) obey(now time.Time, c *claim, a answer, spoken []*budget) {
+func (l *ledger) obey(now time.Time, c *claim, a ending, spoken []*budget) {
 	switch a.Class {
 	case ClassRateLimited, ClassOverloaded, ClassQuotaExhausted:
 	default:

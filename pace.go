@@ -60,7 +60,7 @@ type pace struct {
 	floor  float64 // where it stood after the last cut: it grows by a share of that
 	grown  time.Time
 	cut    time.Time
-	sent   tally
+	sent   recent
 }
 
 const (
@@ -68,17 +68,17 @@ const (
 	paceGrowth = 0.05             // of the rate after the cut, per second
 	paceFloor  = 1.0 / 30         // per second: a server is asked now and then
 	paceExpiry = 10 * time.Minute // without a denial
-	tallySlot  = 250 * time.Millisecond
+	recentSlot = 250 * time.Millisecond
 )
 
-// tally counts what was sent of late, to know at which rate a denial came.
-type tally struct {
+// recent counts what was sent of late, to know at which rate a denial came.
+type recent struct {
 	slot   int64 // number of the current slot
 	counts [8]float64
 }
 
-func (t *tally) add(now time.Time, n float64) {
-	slot := now.UnixNano() / int64(tallySlot)
+func (t *recent) add(now time.Time, n float64) {
+	slot := now.UnixNano() / int64(recentSlot)
 	for ; t.slot < slot; t.slot++ {
 		if slot-t.slot > int64(len(t.counts)) {
 			t.slot = slot - int64(len(t.counts))
@@ -89,13 +89,13 @@ func (t *tally) add(now time.Time, n float64) {
 }
 
 // perSecond is the rate of what was added in the last two seconds.
-func (t *tally) perSecond(now time.Time) float64 {
+func (t *recent) perSecond(now time.Time) float64 {
 	t.add(now, 0)
 	var sum float64
 	for _, n := range t.counts {
 		sum += n
 	}
-	return sum / (float64(len(t.counts)) * tallySlot.Seconds())
+	return sum / (float64(len(t.counts)) * recentSlot.Seconds())
 }
 
 // denied cuts the rate. The denials of one round trip count once.

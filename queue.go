@@ -18,7 +18,9 @@ type queue struct {
 	waiting int
 	timer   *time.Timer
 	due     time.Time // of the timer; zero if it is not running
-	heldFor atomic.Int64
+	soonest time.Time // when the first waiter gives up, or earlier; zero if none does
+
+	held atomic.Int64 // the ledger's, to be read without the lock
 }
 
 // line is the waiters of one scope, first come first served: the order is that
@@ -123,7 +125,7 @@ func (q *queue) leave(now time.Time, key string, w *waiter) {
 		select {
 		case err := <-w.turn:
 			if err == nil {
-				q.ledger.settle(now, &w.claim, answer{unsent: true})
+				q.ledger.settle(now, &w.claim, ending{unsent: true})
 			}
 		default:
 		}
@@ -132,14 +134,14 @@ func (q *queue) leave(now time.Time, key string, w *waiter) {
 }
 
 // settle ends an admitted request's claim.
-func (q *queue) settle(now time.Time, key string, w *waiter, a answer) (learned []Quota) {
+func (q *queue) settle(now time.Time, key string, w *waiter, a ending) (learned []Quota) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	changed := q.ledger.settle(now, &w.claim, a)
 	if !a.unsent && (a.Class == ClassSuccess || a.Class == ClassTimeout) {
 		w.claim.route.took(now, now.Sub(w.claim.sent))
 	}
-	q.heldFor.Store(q.ledger.held.UnixNano())
+	q.held.Store(q.ledger.held.UnixNano())
 	if q.waiting > 0 {
 		q.pumpLocked(now, key)
 	}
@@ -148,6 +150,15 @@ func (q *queue) settle(now time.Time, key string, w *waiter, a answer) (learned 
 	}
 	return nil
 }
+
+func (q *queue) queued() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.waiting
+}
+
+// heldUntil is when the last hold of the whole key ends.
+func (q *queue) heldUntil() time.Time { return time.Unix(0, q.held.Load()) }
 
 // readmit is when a call that began then would be admitted again.
 func (q *queue) readmit(now time.Time, w *waiter) time.Time {
@@ -190,7 +201,9 @@ func (q *queue) pumpLocked(now time.Time, key string) {
 		if at.Before(next) {
 			next = at
 		}
-		q.sweepLocked(now, at, key, first)
+		if !q.soonest.IsZero() && (at.After(q.soonest) || !now.Before(q.soonest)) {
+			q.sweepLocked(now, at, key, first)
+		}
 		if len(first.all) > 0 && first.all[0] == w {
 			blocked = q.blockLocked(first, blocked)
 		}
@@ -222,6 +235,20 @@ func (q *queue) sweepLocked(now, at time.Time, key string, l *line) {
 		q.removeLocked(w)
 		w.turn <- &LimitError{Key: key, RetryAt: at, Reason: w.reason}
 	}
+	q.soonest = time.Time{}
+	for _, l := range q.lines {
+		for _, w := range l.all {
+			q.soonest = sooner(q.soonest, w.giveUp)
+		}
+	}
+}
+
+// sooner is the earlier of two times, of which zero is none.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // scheduleLocked sets the timer to at, or stops it if nothing waits.
@@ -233,13 +260,7 @@ func (q *queue) scheduleLocked(now, at time.Time) {
 		q.due = time.Time{}
 		return
 	}
-	for _, l := range q.lines {
-		for _, w := range l.all[:min(len(l.all), 64)] {
-			if !w.giveUp.IsZero() && w.giveUp.Before(at) {
-				at = w.giveUp
-			}
-		}
-	}
+	at = sooner(at, q.soonest)
 	if q.due.Equal(at) {
 		return
 	}
@@ -295,6 +316,7 @@ func (q *queue) insertLocked(scope string, place int, w *waiter) {
 	l.cost = l.cost.plus(w.claim.cost)
 	w.line = l
 	q.waiting++
+	q.soonest = sooner(q.soonest, w.giveUp)
 }
 
 func (q *queue) removeLocked(w *waiter) {

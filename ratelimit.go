@@ -1,23 +1,65 @@
 package steadyhttp
 
 import (
+	"context"
 	"net/http"
+	"sync"
 	"time"
 )
 
-// Limiter …
+// Limiter holds requests back that the server would deny, and no others. It
+// learns the server's budgets from the rate limit headers of the responses,
+// several at once and per key: requests and tokens; a second, a minute, a day.
+// Servers without such headers are paced by their denials.
+//
+// Requests of one key wait in one queue, in the order in which their calls
+// began. A request whose wait is known to be too long is refused at once with a
+// [*LimitError], unsent. A denial that names a time holds back every request of
+// its key until then.
+//
+// Calls of [PriorityBatch] wait behind interactive ones, however long their
+// context allows; while interactive calls were seen in the last minute a tenth
+// of each budget is kept for those. A batch call that has waited 30 s longer
+// than an interactive one goes before it, so that neither starves.
+//
+// The zero value is ready for use. Fields must not change after the first use.
 type Limiter struct {
-	Base             http.RoundTripper
-	Key              KeyFunc                    // names the budget of a request, "" exempts it; if nil, RequestKey
-	Requests, Tokens []Rate                     // configured ceilings per key, all at once; none: only what headers say
-	Cost             func(*http.Request) Tokens // estimates what a request will use; if nil, EstimateTokens
-	MaxWait          time.Duration              // longest hold of an interactive call; zero means 90 s, negative never holds
-	MaxQueue         int                        // longest queue per key; zero means 10,000, negative none
-	InFlight         int                        // ceiling on requests in flight per key; zero means none
-	Observe          bool                       // learn and trace, but never hold back
+	// Base sends the request. If nil, http.DefaultTransport.
+	Base http.RoundTripper
+
+	// Key names the budgets of a request; "" exempts it. If nil, RequestKey.
+	Key KeyFunc
+
+	// Requests and Tokens are ceilings per key that hold besides what the server
+	// says, all at once. A Rate whose N or Per is not positive is none.
+	Requests, Tokens []Rate
+
+	// Cost estimates what a request will use; headers correct the estimate. If
+	// nil, EstimateTokens. Negative estimates count as none.
+	Cost func(*http.Request) Tokens
+
+	// MaxWait is the longest that an interactive call is held back, its retries
+	// included. Zero means 90 s; negative never holds: what cannot be sent now is
+	// refused.
+	MaxWait time.Duration
+
+	// MaxQueue is how many requests of a key may wait. Zero means 10,000;
+	// negative means none.
+	MaxQueue int
+
+	// InFlight is how many requests of a key may be unanswered at a time; a
+	// response counts until its headers. Zero and below mean any number.
+	InFlight int
+
+	// Observe makes the Limiter learn and tell its Trace, but never hold back: to
+	// see what it would do.
+	Observe bool
+
+	once sync.Once
+	keys lru[*queue]
 }
 
-// Rate is a ceiling: N per Per, and at most Burst at once.
+// Rate is a ceiling: N in each Per, and at most Burst at once.
 type Rate struct {
 	N     int
 	Per   time.Duration
@@ -30,8 +72,212 @@ func PerSecond(n int) Rate { return Rate{N: n, Per: time.Second} }
 // PerMinute is a Rate of n a minute.
 func PerMinute(n int) Rate { return Rate{N: n, Per: time.Minute} }
 
+// RoundTrip sends req when its budgets admit it. Its error is a [*LimitError] if
+// they will not in time, and the context's if it ends before that.
 func (l *Limiter) RoundTrip(req *http.Request) (*http.Response, error) {
-	return baseOf(l.Base).RoundTrip(req)
+	now := time.Now()
+	out, a, owned := joinAttempt(req, roleLimiter, now)
+	key := l.keyOf(out)
+	if key == "" {
+		resp, err := baseOf(l.Base).RoundTrip(out)
+		if owned {
+			handBack(req, resp, settle(a, req, resp, err))
+		}
+		return resp, err
+	}
+	a.key = key
+	l.once.Do(l.init)
+	entry := l.keys.acquire(key)
+	defer l.keys.release(entry)
+	q := entry.value
+
+	w, err := l.admit(q, key, out, a)
+	if err != nil {
+		closeBody(req)
+		return nil, err
+	}
+	resp, v, err := l.send(q, key, out, a, w)
+	if owned {
+		handBack(req, resp, v)
+	}
+	return resp, err
 }
 
+// admit waits for the claim under which req may be sent.
+func (l *Limiter) admit(q *queue, key string, req *http.Request, a *attempt) (*waiter, error) {
+	ctx := req.Context()
+	if ctx.Err() != nil {
+		return nil, ended(ctx)
+	}
+	deadline, _ := ctx.Deadline()
+	w, expected, refusal := q.admit(time.Now(), key, request{
+		cost:     l.costOf(req),
+		route:    routeOf(req),
+		batch:    priorityOf(ctx) == PriorityBatch,
+		began:    a.began,
+		maxWait:  l.maxWait(),
+		deadline: deadline,
+		maxQueue: l.maxQueue(),
+		observe:  l.Observe,
+	})
+	if refusal != nil {
+		return nil, refusal
+	}
+	if expected > 0 {
+		if t := traceOf(ctx); t != nil && t.Waiting != nil {
+			i := attemptInfo(a, req, Outcome{}, nil, 0)
+			t.Waiting(WaitInfo{Key: key, Method: i.Method, Host: i.Host, Expected: expected, Queued: q.queued()})
+		}
+	}
+	if w.turn != nil {
+		if err := l.wait(q, key, req, a, w); err != nil {
+			return nil, err
+		}
+	}
+	if a.gate != nil {
+		if err := a.gate.enter(time.Now()); err != nil {
+			q.settle(time.Now(), key, w, ending{unsent: true})
+			return nil, err
+		}
+	}
+	return w, nil
+}
+
+// wait returns when w has its turn, or why it will not.
+func (l *Limiter) wait(q *queue, key string, req *http.Request, a *attempt, w *waiter) error {
+	ctx := req.Context()
+	for {
+		var opened <-chan struct{}
+		if a.gate != nil {
+			opened = a.gate.opened()
+		}
+		select {
+		case err := <-w.turn:
+			return err
+		case <-ctx.Done():
+			q.leave(time.Now(), key, w)
+			return ended(ctx)
+		case <-req.Cancel:
+			q.leave(time.Now(), key, w)
+			return context.Canceled
+		case <-opened:
+			if err := a.gate.enter(time.Now()); err != nil {
+				q.leave(time.Now(), key, w)
+				return err
+			}
+		}
+	}
+}
+
+// send passes req on and settles its claim by what comes back.
+func (l *Limiter) send(q *queue, key string, req *http.Request, a *attempt, w *waiter) (*http.Response, *verdict, error) {
+	returned := false
+	defer func() {
+		if !returned { // Base panicked
+			q.settle(time.Now(), key, w, ending{Outcome: Outcome{Class: ClassCanceled}})
+		}
+	}()
+	sent := time.Now()
+	resp, err := baseOf(l.Base).RoundTrip(req)
+	returned = true
+	v := settle(a, req, resp, err)
+	now := time.Now()
+	ans := ending{Outcome: v.Outcome, unsent: v.Class == ClassRefused || err != nil && unsent(err)}
+	for i := range v.Quotas {
+		if !v.Quotas[i].absolute.IsZero() {
+			ans.date = dateOf(resp)
+			break
+		}
+	}
+	if !ans.unsent {
+		report(a, req, v.Outcome, err, sent, now)
+	}
+	learned := q.settle(now, key, w, ans)
+	if v.Class == ClassRateLimited && resp != nil && !l.Observe {
+		v.paced, v.readmit = true, q.readmit(now, w)
+	}
+	if learned != nil {
+		if t := traceOf(req.Context()); t != nil && t.Learned != nil {
+			t.Learned(LearnedInfo{Key: key, Quotas: learned})
+		}
+	}
+	return resp, v, err
+}
+
+// Quotas is what the Limiter believes is left for such a request: for metrics
+// and tests. It is nil for a key that was never used.
+func (l *Limiter) Quotas(req *http.Request) []Quota {
+	q, ok := l.keys.peek(l.keyOf(req))
+	if !ok {
+		return nil
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.ledger.quotas(time.Now(), q.routes[routeOf(req)])
+}
+
+// CloseIdleConnections forwards to Base.
 func (l *Limiter) CloseIdleConnections() { closeIdle(l.Base) }
+
+func (l *Limiter) init() {
+	l.keys.make = l.newQueue
+	l.keys.busy = func(q *queue) bool { return q.heldUntil().After(time.Now()) }
+}
+
+func (l *Limiter) newQueue(key string) *queue {
+	q := &queue{}
+	q.ledger.maximum = l.InFlight
+	q.ledger.ceilings = appendCeilings(appendCeilings(nil, "requests", l.Requests), "tokens", l.Tokens)
+	q.timer = time.AfterFunc(time.Hour, func() { q.tick(key) })
+	q.timer.Stop()
+	return q
+}
+
+func appendCeilings(to []ceiling, resource string, rates []Rate) []ceiling {
+	for _, r := range rates {
+		if r.N <= 0 || r.Per <= 0 {
+			continue
+		}
+		burst := r.Burst
+		if burst <= 0 {
+			burst = max(1, r.N/10)
+		}
+		to = append(to, ceiling{resource, newBucket(float64(r.N)/r.Per.Seconds(), burst)})
+	}
+	return to
+}
+
+func (l *Limiter) keyOf(req *http.Request) string {
+	if l.Key == nil {
+		return RequestKey(req)
+	}
+	return l.Key(req)
+}
+
+func (l *Limiter) costOf(req *http.Request) cost {
+	estimate := l.Cost
+	if estimate == nil {
+		estimate = EstimateTokens
+	}
+	t := estimate(req)
+	return cost{1, Tokens{max(0, t.Input), max(0, t.Output)}}
+}
+
+const (
+	defaultMaxWait  = 90 * time.Second
+	defaultMaxQueue = 10_000
+)
+
+func (l *Limiter) maxWait() time.Duration {
+	if l.MaxWait == 0 {
+		return defaultMaxWait
+	}
+	return l.MaxWait
+}
+
+func (l *Limiter) maxQueue() int {
+	if l.MaxQueue == 0 {
+		return defaultMaxQueue
+	}
+	return l.MaxQueue
+}
