@@ -2,8 +2,10 @@ package steadyhttp
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -13,15 +15,26 @@ type attemptTimeout struct {
 	after  time.Duration
 	timer  *time.Timer
 	cancel context.CancelCauseFunc
+	over   atomic.Bool // it passed, or the headers came: whichever was first
 }
 
-// startTimeout returns ctx with a timeout that runs from now. Its timer must be
-// stopped, and its cancel called once nothing of the attempt is used any more.
+// startTimeout returns ctx with a timeout that runs from now. It must be stopped,
+// and its cancel called once nothing of the attempt is used any more.
 func startTimeout(ctx context.Context, after time.Duration) (context.Context, *attemptTimeout) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	t := &attemptTimeout{after: after, cancel: cancel}
-	t.timer = time.AfterFunc(after, func() { cancel(errAttemptTimeout) })
+	t.timer = time.AfterFunc(after, func() {
+		if t.over.CompareAndSwap(false, true) {
+			cancel(errAttemptTimeout)
+		}
+	})
 	return timedContext{ctx}, t
+}
+
+// stop ends the timeout, and tells whether it had not passed.
+func (t *attemptTimeout) stop() bool {
+	t.timer.Stop()
+	return t.over.CompareAndSwap(false, true)
 }
 
 // queued stops the AttemptTimeout of the Retrier, if there is one: the Limiter
@@ -68,6 +81,18 @@ func (*attemptTimeoutError) Temporary() bool { return true }
 
 // Is reports whether target is context.DeadlineExceeded: the attempt had one.
 func (*attemptTimeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
+
+// timedOutError is the error of an attempt whose timeout passed. A response that
+// came at the same moment is lost: its context is cancelled.
+func timedOutError(resp *http.Response, err error) error {
+	if resp != nil && resp.Body != nil {
+		resp.Body.Close()
+	}
+	if errors.Is(err, errAttemptTimeout) {
+		return err
+	}
+	return errAttemptTimeout
+}
 
 // releaseAtEnd has the context of resp cancelled when its body has ended or is
 // closed, and not before. A body that can be written to still can.

@@ -1,0 +1,184 @@
+package steadyhttp
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+)
+
+var (
+	errAttemptOver   = errors.New("steadyhttp: the attempt that this request body belongs to is over")
+	errReplayDiffers = errors.New("steadyhttp: GetBody gave a body of another length than the one sent first")
+)
+
+// canReplay tells whether the body of req can be sent again, and whether the
+// request as a whole survives being copied and repeated: trailers are filled in
+// on the caller's own request as its body is read, and an upgraded connection is
+// not a response.
+func canReplay(req *http.Request) bool {
+	if hasBody(req) && req.GetBody == nil {
+		return false
+	}
+	_, upgrade := req.Header["Upgrade"]
+	return !upgrade && len(req.Trailer) == 0 && req.Method != http.MethodConnect
+}
+
+func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
+
+// loan lends the caller's body to one attempt. net/http may read on after
+// RoundTrip has returned, and the GetBody of some clients rewinds the one reader
+// that the last attempt still reads. So when the attempt ends the body is taken
+// back: further reads fail, and whoever wants to use GetBody can wait until those
+// in flight are done.
+type loan struct {
+	getBody func() (io.ReadCloser, error)
+
+	mu    sync.Mutex
+	ended bool
+	inUse int           // calls of the caller's code in flight
+	quiet chan struct{} // closed once ended and not in use; nil before that matters
+
+	first  lentBody
+	copies []*lentBody // obtained by the base: net/http repeats some requests by itself
+}
+
+// lend begins a loan of body. With a length that is not negative the body must
+// have it: one that differs fails to be read, rather than being sent in place of
+// what the caller gave.
+func (l *loan) lend(body io.ReadCloser, length int64, getBody func() (io.ReadCloser, error)) io.ReadCloser {
+	l.getBody = getBody
+	l.first = lentBody{loan: l, body: body, length: length}
+	return &l.first
+}
+
+// end takes the body back. It is closed as soon as nobody reads it any more.
+func (l *loan) end() {
+	l.mu.Lock()
+	l.ended = true
+	if l.inUse > 0 {
+		if l.quiet == nil {
+			l.quiet = make(chan struct{})
+		}
+		l.mu.Unlock()
+		return
+	}
+	l.mu.Unlock()
+	l.close()
+}
+
+// settled waits until a body that was taken back is no longer in use. It returns
+// false if ctx or cancel ends before that.
+func (l *loan) settled(ctx context.Context, cancel <-chan struct{}) bool {
+	l.mu.Lock()
+	quiet := l.quiet
+	l.mu.Unlock()
+	if quiet == nil {
+		return true
+	}
+	select {
+	case <-quiet:
+		return true
+	case <-ctx.Done():
+	case <-cancel:
+	}
+	return false
+}
+
+// sent is the length of the body if the attempt read it to its end, else -1.
+func (l *loan) sent() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.first.eof {
+		return -1
+	}
+	return l.first.read
+}
+
+// GetBody is Request.GetBody for the attempt: what is read from it ends with the
+// attempt too.
+func (l *loan) GetBody() (io.ReadCloser, error) {
+	if !l.enter() {
+		return nil, errAttemptOver
+	}
+	defer l.leave()
+	body, err := l.getBody()
+	if body == nil || err != nil {
+		return body, err
+	}
+	c := &lentBody{loan: l, body: body, length: -1}
+	l.mu.Lock()
+	l.copies = append(l.copies, c)
+	l.mu.Unlock()
+	return c, nil
+}
+
+// enter counts a use of the caller's code that begins, and tells whether the
+// attempt may still use it.
+func (l *loan) enter() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.ended {
+		l.inUse++
+	}
+	return !l.ended
+}
+
+func (l *loan) leave() {
+	l.mu.Lock()
+	l.inUse--
+	last := l.ended && l.inUse == 0
+	quiet := l.quiet
+	l.mu.Unlock()
+	if last {
+		l.close()
+		close(quiet)
+	}
+}
+
+func (l *loan) close() {
+	l.first.Close()
+	for _, c := range l.copies {
+		c.Close()
+	}
+}
+
+// lentBody is a body as the base sees it.
+type lentBody struct {
+	loan   *loan
+	body   io.ReadCloser
+	length int64 // that it must have; -1 if it may have any
+
+	read        int64 // all guarded by the loan's lock
+	eof, closed bool
+}
+
+func (b *lentBody) Read(p []byte) (int, error) {
+	if !b.loan.enter() {
+		return 0, errAttemptOver
+	}
+	defer b.loan.leave()
+	n, err := b.body.Read(p)
+
+	b.loan.mu.Lock()
+	defer b.loan.mu.Unlock()
+	b.read += int64(n)
+	b.eof = b.eof || err == io.EOF
+	if b.length >= 0 && (b.read > b.length || b.eof && b.read != b.length) {
+		return n, errReplayDiffers
+	}
+	return n, err
+}
+
+// Close closes the caller's body at most once.
+func (b *lentBody) Close() error {
+	b.loan.mu.Lock()
+	closed := b.closed
+	b.closed = true
+	b.loan.mu.Unlock()
+	if closed {
+		return nil
+	}
+	return b.body.Close()
+}

@@ -1,0 +1,383 @@
+package steadyhttp
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"time"
+)
+
+// series is the attempts of one call.
+type series struct {
+	*Retrier
+	req   *http.Request // the caller's, which is never changed
+	outer *attempt      // that a layer above made; nil if none did
+	host  *retryShare   // of the call's host; nil if retries have no bound
+	sdk   int           // which of its tries an SDK is making; -1 without one
+	batch bool
+	alone bool // there can be no further attempt
+
+	// What the last attempt left behind.
+	attempt *attempt
+	loan    *loan // of the request's body; nil if it has none
+	resp    *http.Response
+	err     error
+	verdict *verdict
+	took    time.Duration
+
+	// What is planned for the next one.
+	plan   plan
+	body   io.ReadCloser // obtained from GetBody and not yet sent
+	gaveUp bool          // the caller did, before it
+
+	sent   int   // attempts that a layer below did not refuse
+	spent  int   // those that count
+	denied int   // those denied with a Limiter's knowledge
+	length int64 // of the body, if an attempt read it to its end; else -1
+
+	// Of the first attempt: one allocation instead of four.
+	firstCall    call
+	firstAttempt attempt
+	firstLoan    loan
+}
+
+var errNoResponse = errors.New("steadyhttp: the base returned neither a response nor an error")
+
+// begin begins the series of a call.
+func (r *Retrier) begin(req *http.Request) *series {
+	s := &series{Retrier: r, req: req, sdk: sdkRetries(req), length: -1, alone: !canReplay(req)}
+	s.outer, _ = req.Context().Value(attemptKey{}).(*attempt)
+	s.batch = priorityOf(req.Context()) == PriorityBatch
+	if r.RetryShare >= 0 {
+		s.host = r.hostOf(req)
+		s.host.call(time.Now())
+	}
+	return s
+}
+
+// try makes an attempt.
+func (s *series) try() {
+	s.resp, s.err, s.verdict, s.plan = nil, nil, nil, plan{}
+	s.attempt = s.newAttempt()
+	out := s.req.WithContext(s.attempt)
+	if hasBody(s.req) && !s.alone {
+		s.lend(out)
+	}
+	start := time.Now()
+	resp, err := baseOf(s.Base).RoundTrip(out)
+	end := time.Now()
+	s.took = end.Sub(start)
+
+	switch {
+	case resp != nil && err != nil:
+		drain(resp)
+		resp = nil
+	case resp == nil && err == nil:
+		err = errNoResponse
+	}
+	if t := s.attempt.timeout; t != nil && !t.stop() {
+		resp, err = nil, timedOutError(resp, err)
+	}
+	s.resp, s.err = resp, err
+	s.verdict = settle(s.attempt, s.req, resp, err)
+	if s.verdict.Class == ClassCanceled && err != nil && attemptTimedOut(s.attempt) {
+		s.verdict = &verdict{Outcome: Outcome{Class: ClassTimeout, Retryable: true}}
+		deliver(s.attempt, s.req, nil, err, s.verdict)
+	}
+	if s.verdict.Class == ClassRefused {
+		return
+	}
+	s.sent++
+	if s.attempt.taken.Load()&uint32(roleBreaker|roleLimiter|roleClassifier) == 0 {
+		report(s.attempt, s.req, s.verdict.Outcome, err, start, end)
+	}
+}
+
+// newAttempt makes what the layers below know the next attempt by. It belongs to
+// the call of the layer above if there is one: unless that has a Limiter of its
+// own, and with it a queue, in which the place of this call means nothing.
+func (s *series) newAttempt() *attempt {
+	a := &s.firstAttempt
+	if s.attempt == nil {
+		s.firstCall.began = time.Now()
+	} else {
+		a = new(attempt)
+	}
+	a.Context, a.call, a.number = s.req.Context(), &s.firstCall, s.sent+1
+	if o := s.outer; o != nil && o.taken.Load()&uint32(roleLimiter) == 0 {
+		a.call, a.gate = o.call, o.gate
+	}
+	if s.outer != nil {
+		a.key = s.outer.key
+	}
+	if s.AttemptTimeout > 0 {
+		a.Context, a.timeout = startTimeout(a.Context, s.AttemptTimeout)
+	}
+	return a
+}
+
+// lend gives out the body of the next attempt: the caller's own for the first,
+// which may differ from what GetBody gives, and is what was asked to be sent.
+func (s *series) lend(out *http.Request) {
+	body := s.req.Body
+	if s.loan == nil {
+		s.loan = &s.firstLoan
+	} else {
+		s.loan, body, s.body = new(loan), s.body, nil
+	}
+	out.Body = s.loan.lend(body, s.length, s.req.GetBody)
+	out.GetBody = s.loan.GetBody
+}
+
+// next tells whether there is to be a further attempt, and prepares it. From then
+// on the last response is of no more use.
+func (s *series) next() bool {
+	if s.alone || s.over() {
+		return false
+	}
+	now := time.Now()
+	s.plan = s.Retrier.next(s.standing(), now)
+	switch p := &s.plan; {
+	case !p.again,
+		p.doubtful && !s.replayable(),
+		p.charged && !s.takeShare(),
+		!s.rewind():
+		p.again = false
+		return false
+	}
+	if !s.plan.free {
+		s.spent++
+	}
+	if t := traceOf(s.req.Context()); t != nil && t.Retrying != nil && s.plan.open == nil {
+		t.Retrying(RetryInfo{AttemptInfo: s.info(), Delay: max(s.plan.at.Sub(now), 0)})
+	}
+	return true
+}
+
+// info is what a Trace is told of the last attempt.
+func (s *series) info() AttemptInfo {
+	return attemptInfo(s.attempt, s.req, s.verdict.Outcome, s.err, s.took)
+}
+
+func (s *series) standing() standing {
+	if s.verdict.paced {
+		s.denied++
+	}
+	deadline, _ := s.req.Context().Deadline()
+	return standing{
+		verdict: s.verdict, spent: s.spent + 1, denied: s.denied,
+		batch: s.batch, probe: s.attempt.probe, once: s.sdk > 0,
+		began: s.attempt.began, deadline: deadline, random: rand.Float64(),
+	}
+}
+
+// replayable tells whether the request may be repeated though the server may have
+// acted on it.
+func (s *series) replayable() bool {
+	switch {
+	case s.Replayable != nil:
+		return s.Replayable(s.req)
+	case repeatable(s.req):
+		return true
+	case !inference(s.req):
+		return false
+	}
+	// The model may be in the body, and if no layer has looked yet, looking for
+	// it uses GetBody.
+	s.reclaim()
+	return ModelKey(s.req.WithContext(s.attempt)) != ""
+}
+
+// takeShare takes a retry out of the host's share. A batch call waits until there
+// is one, with the response in hand: it may be the last, if there is a deadline.
+func (s *series) takeShare() bool {
+	if s.host == nil {
+		return true
+	}
+	share := s.RetryShare
+	if share == 0 {
+		share = defaultShare
+	}
+	for {
+		ok, again := s.host.take(share, time.Now())
+		if ok {
+			return true
+		}
+		again = again.Add(rand.N(shareSlot / 4)) // the others that wait ask too
+		if deadline, has := s.req.Context().Deadline(); !s.batch || has && !again.Before(deadline) {
+			return false
+		}
+		if !s.sleep(again, nil) {
+			return false
+		}
+	}
+}
+
+// reclaim takes the body away from the last attempt and waits until it is no
+// longer in use.
+func (s *series) reclaim() bool {
+	if s.loan == nil {
+		return true
+	}
+	s.loan.end()
+	s.gaveUp = !s.loan.settled(s.req.Context(), s.req.Cancel)
+	return !s.gaveUp
+}
+
+// rewind obtains the body of the next attempt.
+func (s *series) rewind() bool {
+	if s.loan == nil {
+		return true
+	}
+	if !s.reclaim() {
+		return false
+	}
+	if s.length < 0 {
+		s.length = s.loan.sent()
+	}
+	body, err := s.req.GetBody()
+	if err != nil && body != nil {
+		body.Close()
+	}
+	if err != nil || body == nil {
+		return false
+	}
+	s.body = body
+	return true
+}
+
+// wait waits until the time that is planned, or until the circuit that it waits
+// for changes. It returns false if the call was given up meanwhile.
+func (s *series) wait() bool {
+	open := s.plan.open
+	if open == nil {
+		return s.sleep(s.plan.at, nil)
+	}
+	if t := traceOf(s.req.Context()); t != nil && t.Waiting != nil {
+		info := s.info()
+		t.Waiting(WaitInfo{Key: open.Key, Method: info.Method, Host: info.Host, Expected: time.Until(s.plan.at), Queued: 1})
+	}
+	return s.sleep(s.plan.at, open.changed)
+}
+
+// sleep waits until t or wake. It returns false if the call was given up.
+func (s *series) sleep(t time.Time, wake <-chan struct{}) bool {
+	if d := time.Until(t); d > 0 {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-wake:
+		case <-s.req.Context().Done():
+		case <-s.req.Cancel:
+		}
+	}
+	s.gaveUp = s.over()
+	return !s.gaveUp
+}
+
+// over tells whether the caller has given up.
+func (s *series) over() bool {
+	select {
+	case <-s.req.Context().Done():
+		return true
+	case <-s.req.Cancel:
+		return true
+	default:
+		return false
+	}
+}
+
+// finish returns what the call has come to.
+func (s *series) finish() (*http.Response, error) {
+	if s.gaveUp || s.plan.again {
+		s.interrupt()
+	}
+	if s.outer != nil {
+		s.outer.take(roleReported)
+	}
+	if s.sdk >= 0 {
+		s.speakToSDK()
+	}
+	if s.err != nil {
+		if s.outer != nil {
+			deliver(s.outer, s.req, nil, s.err, s.verdict)
+		}
+		return nil, s.err
+	}
+	if t := s.attempt.timeout; t != nil {
+		releaseAtEnd(s.resp, t.cancel)
+	}
+	handBack(s.req, s.resp, s.verdict)
+	return s.resp, nil
+}
+
+// interrupt makes the call one that the caller gave up.
+func (s *series) interrupt() {
+	ctx := s.req.Context()
+	err := &interruptedError{ended: ended(ctx), last: s.err, outcome: s.verdict.Outcome}
+	s.discard()
+	s.err = err
+	s.verdict = &verdict{Outcome: classifyEnded(ctx, err.ended)}
+}
+
+// discard drops the response of an attempt that will not be returned.
+func (s *series) discard() {
+	drain(s.resp)
+	s.resp = nil
+	if t := s.attempt.timeout; t != nil {
+		t.cancel(nil)
+	}
+}
+
+// release closes and cancels what is left of a call that returns no response, if
+// only because the base panicked.
+func (s *series) release() {
+	if s.body != nil {
+		s.body.Close()
+	}
+	if s.resp != nil {
+		return
+	}
+	if s.loan != nil {
+		s.loan.end()
+	}
+	if t := s.attempt.timeout; t != nil {
+		t.timer.Stop()
+		t.cancel(nil)
+	}
+}
+
+// interruptedError is the error of a call that the caller gave up while it waited
+// to be repeated. It tells what the last attempt said as well.
+type interruptedError struct {
+	ended   error // the context's
+	last    error // the last attempt's; nil if there was a response
+	outcome Outcome
+}
+
+func (e *interruptedError) Error() string {
+	said := e.outcome.Class.String()
+	if e.last != nil {
+		said = e.last.Error()
+	}
+	return "steadyhttp: " + e.ended.Error() + " while waiting to retry; last attempt: " + said
+}
+
+func (e *interruptedError) Unwrap() []error {
+	if e.last == nil {
+		return []error{e.ended}
+	}
+	return []error{e.ended, e.last}
+}
+
+// Outcome is that of the last attempt.
+func (e *interruptedError) Outcome() Outcome { return e.outcome }
+
+// Timeout tells whether it was the context's deadline that passed.
+func (e *interruptedError) Timeout() bool { return errors.Is(e.ended, context.DeadlineExceeded) }
+
+// Temporary is Timeout, as for the errors of package context.
+func (e *interruptedError) Temporary() bool { return e.Timeout() }
