@@ -244,7 +244,7 @@ func appendCeilings(to []ceiling, resource string, rates []Rate) []ceiling {
 		if burst <= 0 {
 			burst = max(1, r.N/10)
 		}
-		to = append(to, ceiling{resource, newBucket(float64(r.N)/r.Per.Seconds(), burst)})
+		to = append(to, ceiling{resource, newTokenBucket(float64(r.N)/r.Per.Seconds(), burst)})
 	}
 	return to
 }
