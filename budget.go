@@ -46,8 +46,8 @@ type budget struct {
 	first   *claim  // the first unanswered claim that best has not seen
 	pending float64 // the cost of all those
 
-	period  interval  // seconds in which the whole limit refills, if it does so gradually
-	gap     interval  // seconds from the end of one window to the next
+	period  span64    // seconds in which the whole limit refills, if it does so gradually
+	gap     span64    // seconds from the end of one window to the next
 	votes   int       // above zero for gradual, below for windows
 	ref     reading   // an earlier reading to compare with
 	turn    turn      // when the window ends
@@ -65,14 +65,14 @@ type budget struct {
 	updated time.Time
 }
 
-// interval is a number known to lie between two others; hi zero means unknown.
-type interval struct{ lo, hi float64 }
+// span64 is a number known to lie between two others; hi zero means unknown.
+type span64 struct{ lo, hi float64 }
 
 // reading is what one response said of a budget.
 type reading struct {
 	limit, remaining float64 // -1 if not stated
 	sent, arrived    time.Time
-	reset            timeSpan      // on this machine's clock; not known if not stated
+	reset            span          // on this machine's clock; not known if not stated
 	resolution       time.Duration // of the reset as written
 	relative         bool          // the reset was written as a delay
 	spent            float64       // the ledger's total up to and with this request
@@ -114,7 +114,7 @@ func (b *budget) perSecond() float64 {
 }
 
 // snap is the longest usual period within s, else the longest possible one.
-func snap(s interval) float64 {
+func snap(s span64) float64 {
 	for i := len(usualPeriods) - 1; i >= 0; i-- {
 		if p := usualPeriods[i]; s.lo <= p && p <= s.hi {
 			return p
@@ -161,7 +161,7 @@ func (b *budget) ready(now time.Time, ahead, cost, spare float64) (at time.Time,
 		return now, false
 	}
 	if g := b.growth(); g > 0 {
-		at = now.Add(secondsOf((need - have) / g))
+		at = now.Add(seconds((need - have) / g))
 		if b.kind == refillGradual {
 			return at, false
 		}
@@ -181,7 +181,7 @@ func (b *budget) ready(now time.Time, ahead, cost, spare float64) (at time.Time,
 	}
 	at = b.turn.ask()
 	if whole := b.limit - spare; whole > 0 && ahead >= whole && b.length() > 0 {
-		at = b.turn.point(b.turn.hi).Add(secondsOf(math.Floor(ahead/whole) * b.length()))
+		at = b.turn.point(b.turn.hi).Add(seconds(math.Floor(ahead/whole) * b.length()))
 	}
 	return later(now, at), true
 }
@@ -300,15 +300,15 @@ func (b *budget) quota(now time.Time) Quota {
 	q.Remaining = int64(have)
 	switch g := b.growth(); {
 	case b.kind == refillGradual && g > 0:
-		q.Reset = now.Add(secondsOf((b.limit - have) / g))
+		q.Reset = now.Add(seconds((b.limit - have) / g))
 	case b.turn.at.known() && b.turn.at.hi.After(now):
 		q.Reset = b.turn.point(b.turn.hi)
 	}
 	if q.Window == 0 {
 		if n := b.limit; b.kind == refillGradual && b.perSecond() > 0 {
-			q.Window = secondsOf(n / b.perSecond()).Round(time.Millisecond)
+			q.Window = seconds(n / b.perSecond()).Round(time.Millisecond)
 		} else if l := b.length(); l > 0 {
-			q.Window = secondsOf(l).Round(time.Millisecond)
+			q.Window = seconds(l).Round(time.Millisecond)
 		}
 	}
 	return q

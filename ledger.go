@@ -90,7 +90,7 @@ type ledger struct {
 // ceiling is a configured Rate.
 type ceiling struct {
 	resource string
-	bucket   tokenBucket
+	bucket   bucket
 }
 
 const (
@@ -290,19 +290,19 @@ func (l *ledger) read(now time.Time, c *claim, q *Quota, denied bool) (b *budget
 // resetOf is when q's reset is on this machine's clock. A delay counts from the
 // sending, since that is closer to the admission than the arrival is; an
 // absolute time is the server's, whose clock may be off.
-func (l *ledger) resetOf(now, sent time.Time, q *Quota) timeSpan {
+func (l *ledger) resetOf(now, sent time.Time, q *Quota) span {
 	if !q.absolute.IsZero() && l.clock.known {
 		return l.clock.local(q.absolute).widened(q.resolution)
 	}
 	if !q.absolute.IsZero() {
-		return timeSpan{q.Reset, q.Reset}.widened(q.resolution)
+		return span{q.Reset, q.Reset}.widened(q.resolution)
 	}
 	left := q.Reset.Sub(now)
 	if q.resolution > 0 {
 		left = left.Round(q.resolution)
 	}
 	at := sent.Add(left)
-	return timeSpan{at, at}.widened(q.resolution)
+	return span{at, at}.widened(q.resolution)
 }
 
 // adopt makes room for a budget that the server has not mentioned before. It is
@@ -441,9 +441,9 @@ func (l *ledger) quotas(now time.Time, r *route) []Quota {
 		perSecond, burst := float64(k.bucket.lim.Limit()), float64(k.bucket.lim.Burst())
 		level := k.bucket.level(now)
 		out = append(out, Quota{
-			Resource: k.resource, Window: secondsOf(burst / perSecond).Round(time.Millisecond),
+			Resource: k.resource, Window: seconds(burst / perSecond).Round(time.Millisecond),
 			Limit: int64(burst), Remaining: max(0, int64(level)),
-			Reset: now.Add(secondsOf((burst - level) / perSecond)),
+			Reset: now.Add(seconds((burst - level) / perSecond)),
 		})
 	}
 	return out

@@ -130,11 +130,9 @@ func (l *Limiter) admit(q *queue, key string, req *http.Request, a *attempt) (*w
 		}
 	}
 	if w.turn != nil {
-		a.queued()
 		if err := l.wait(q, key, req, a, w); err != nil {
 			return nil, err
 		}
-		a.sending()
 	}
 	if a.gate != nil {
 		if err := a.gate.enter(time.Now()); err != nil {
@@ -196,7 +194,7 @@ func (l *Limiter) send(q *queue, key string, req *http.Request, a *attempt, w *w
 	}
 	learned := q.settle(now, key, w, ans)
 	if v.Class == ClassRateLimited && resp != nil && !l.Observe {
-		v.paced, v.readmit, v.patience = true, q.readmit(now, w), l.maxWait()
+		v.paced, v.readmit = true, q.readmit(now, w)
 	}
 	if learned != nil {
 		if t := traceOf(req.Context()); t != nil && t.Learned != nil {
@@ -244,7 +242,7 @@ func appendCeilings(to []ceiling, resource string, rates []Rate) []ceiling {
 		if burst <= 0 {
 			burst = max(1, r.N/10)
 		}
-		to = append(to, ceiling{resource, newTokenBucket(float64(r.N)/r.Per.Seconds(), burst)})
+		to = append(to, ceiling{resource, newBucket(float64(r.N)/r.Per.Seconds(), burst)})
 	}
 	return to
 }

@@ -10,7 +10,7 @@ import (
 // answer is what goes back: a status, headers and a body, or a trouble of the
 // connection in their place.
 type answer struct {
-	trouble Effect // Reset, Refuse or Hang
+	trouble Effect // Reset, Refuse, Drop or Hang
 	wait    time.Duration
 
 	status int
@@ -20,14 +20,16 @@ type answer struct {
 	whole  int         // what they come to, or should
 	stream bool        // send the parts one by one, pause between them
 	pause  time.Duration
-	cut    bool // the connection ends after the last part
+	used   int64 // output tokens
+	cut    bool  // the connection ends after the last part
 }
 
 // handle takes a request, whose body was read, to its answer. It does not wait.
 func (p *Provider) handle(req *http.Request, body []byte) (*call, *answer) {
 	c := &call{req: req}
-	e := endpointFor(req, p.dialect())
+	e := endpointFor(req)
 	in := e.read(c, body)
+	c.problem = in.problem
 	p.arrive(c)
 
 	a := &answer{header: make(http.Header, 12), wait: p.waitFor(c)}
@@ -36,7 +38,7 @@ func (p *Provider) handle(req *http.Request, body []byte) (*call, *answer) {
 		a.stamp = c.fault
 	}
 	switch c.effect {
-	case Reset, Refuse, Hang:
+	case Reset, Refuse, Drop, Hang:
 		a.trouble = c.effect
 		return c, a
 	}
@@ -45,7 +47,7 @@ func (p *Provider) handle(req *http.Request, body []byte) (*call, *answer) {
 	if d.RequestID != "" {
 		a.header[http.CanonicalHeaderKey(d.RequestID)] = []string{id}
 	}
-	d.write(a.header, c.told)
+	d.write(a.header, c.told, c.names)
 	switch {
 	case c.denied:
 		p.refuse(a, c, c.effect, id)
@@ -105,10 +107,11 @@ func (p *Provider) refuse(a *answer, c *call, e Effect, id string) {
 // reply makes a the usual answer.
 func (p *Provider) reply(a *answer, c *call, e *endpoint, in *input) {
 	a.status, a.pause = http.StatusOK, max(0, p.EventDelay)
-	out := &output{call: c, input: in, text: p.Text, now: p.server(c.at)}
+	out := &output{call: c, input: in, text: p.Text, id: requestID(c.number), now: p.server(c.at)}
 	if out.text == "" {
 		out.text = "Steady as she goes."
 	}
+	a.used = out.used()
 	if a.stream = in.stream && e.stream != nil; a.stream {
 		a.header["Content-Type"] = []string{"text/event-stream; charset=utf-8"}
 		a.header["Cache-Control"] = []string{"no-cache"}
@@ -121,7 +124,7 @@ func (p *Provider) reply(a *answer, c *call, e *endpoint, in *input) {
 	switch c.effect {
 	case Cut:
 		a.cut = true
-		if a.parts = a.parts[:(len(a.parts)+1)/2]; !a.stream {
+		if a.parts = a.parts[:c.fault.events(len(a.parts))]; !a.stream {
 			a.parts = []string{a.parts[0][:len(a.parts[0])/2]}
 		}
 	case StreamError:
@@ -129,16 +132,14 @@ func (p *Provider) reply(a *answer, c *call, e *endpoint, in *input) {
 		if as == "" {
 			as = ServerError
 		}
-		half := (len(a.parts) + 1) / 2
-		a.parts = append(a.parts[:half:half], p.dialect().event(p.dialect().refusal(as, c.quota, path(c.req))))
+		sent := c.fault.events(len(a.parts))
+		a.parts = append(a.parts[:sent:sent], p.dialect().event(p.dialect().refusal(as, c.quota, path(c.req))))
 	}
 }
 
 // stampDate adds what is told on the server's clock at the moment of writing.
 func (p *Provider) stampDate(a *answer) {
-	p.mu.Lock()
-	now := p.server(p.nowLocked())
-	p.mu.Unlock()
+	now := p.server(p.origin + int64(time.Since(p.start))) // set before the request arrived
 	a.header["Date"] = []string{now.UTC().Format(http.TimeFormat)}
 	if a.stamp != nil && a.stamp.RetryAfter != 0 {
 		a.stamp.RetryForm.write(a.header, a.stamp.RetryAfter, now)

@@ -42,12 +42,18 @@ type Field struct {
 // proportion. All has every limit that is told, for headers that list them.
 type Value func(q Quota, all []Quota) string
 
-// Refusal is an error in the API's own words. In Message {resource}, {limit},
-// {remaining}, {used}, {requested}, {wait}, {seconds} and {path} stand for the facts.
+// Refusal is an error in the API's own words. In Type and Message {resource},
+// {limit}, {remaining}, {used}, {requested}, {wait}, {seconds} and {path} stand
+// for the facts.
 type Refusal struct {
 	Status                     int
 	Type, Code, Param, Message string
-	Header                     map[string]string // besides, e.g. Retry-After of a secondary limit
+
+	More   map[string]any    // further members that the Body may show
+	Header map[string]string // further headers, e.g. Retry-After of a secondary limit
+
+	Policy string        // in what a Body is given: the Scope or else the resource of the limit that denied
+	Wait   time.Duration // and how long it wants to be left alone; zero if it does not say
 }
 
 // Rounding is what happens to a time that is written in whole units.
@@ -147,28 +153,17 @@ func (d *Dialect) namesFor(resource string) []string {
 	return names
 }
 
-// told is a Quota with the names of its headers.
-type told struct {
-	Quota
-	names []string
-}
-
-// write sets the headers that tell of the limits.
-func (d *Dialect) write(h http.Header, limits []told) {
-	if len(limits) == 0 || len(d.Fields) == 0 {
-		return
-	}
-	all := make([]Quota, len(limits))
-	for i, t := range limits {
-		all[i] = t.Quota
-	}
+// write sets the headers that tell of the limits; names has those of each.
+func (d *Dialect) write(h http.Header, limits []Quota, names [][]string) {
+	values := make([]string, 0, len(d.Fields)*len(limits)) // one allocation for all
 	for i, f := range d.Fields {
-		for j, t := range limits {
-			if !tightest(limits, i, j) {
+		for j := range limits {
+			if !tightest(limits, names, i, j) {
 				continue
 			}
-			if v := f.Value(t.Quota, all); v != "" {
-				h[t.names[i]] = []string{v}
+			if v := f.Value(limits[j], limits); v != "" {
+				values = append(values, v)
+				h[names[j][i]] = values[len(values)-1 : len(values) : len(values)]
 			}
 		}
 	}
@@ -176,9 +171,9 @@ func (d *Dialect) write(h http.Header, limits []told) {
 
 // tightest reports whether of the limits that field i names alike the j-th has
 // the least left in proportion.
-func tightest(limits []told, i, j int) bool {
+func tightest(limits []Quota, names [][]string, i, j int) bool {
 	for k := range limits {
-		if k == j || limits[k].names[i] != limits[j].names[i] {
+		if k == j || names[k][i] != names[j][i] {
 			continue
 		}
 		a, b := limits[k].share(), limits[j].share()
@@ -187,6 +182,14 @@ func tightest(limits []told, i, j int) bool {
 		}
 	}
 	return true
+}
+
+// policy is what a draft of the RateLimit fields calls the limit.
+func (q *Quota) policy() string {
+	if q.Scope != "" {
+		return q.Scope
+	}
+	return q.Resource
 }
 
 func (q *Quota) share() float64 { return float64(q.Remaining) / float64(max(1, q.N)) }
@@ -199,13 +202,14 @@ func (d *Dialect) refusal(e Effect, q Quota, path string) Refusal {
 			r = usual[ServerError]
 		}
 	}
+	wait := q.Wait
+	if wait == never {
+		wait = 0
+	}
+	r.Policy, r.Wait = q.policy(), wait
 	if strings.Contains(r.Message, "{") || strings.Contains(r.Type, "{") {
-		wait := q.Wait
-		if wait == never {
-			wait = 0
-		}
 		facts := strings.NewReplacer(
-			"{resource}", q.Resource, "{limit}", itoa(q.N), "{remaining}", itoa(q.Remaining),
+			"{resource}", strings.ReplaceAll(q.Resource, "_", " "), "{limit}", itoa(q.N), "{remaining}", itoa(q.Remaining),
 			"{used}", itoa(max(0, q.N-q.Remaining)), "{requested}", itoa(q.Requested),
 			"{wait}", (wait + time.Millisecond - 1).Truncate(time.Millisecond).String(),
 			"{seconds}", itoa(RoundUp.seconds(wait)), "{path}", path,

@@ -18,11 +18,12 @@ type Call struct {
 
 // input is what an endpoint reads from a request.
 type input struct {
-	stream  bool
-	usage   bool // stream_options.include_usage
-	tool    string
-	many    int    // how many inputs are to be embedded
-	problem Effect // Answer if there is none
+	stream     bool
+	wantsUsage bool   // stream_options.include_usage
+	tool       string // the first that is offered, which is then called
+	many       int    // inputs to be embedded
+	base64     bool   // encoding_format
+	problem    Effect // Answer if there is none
 }
 
 // output is what an endpoint makes a reply of.
@@ -30,13 +31,14 @@ type output struct {
 	*call
 	*input
 	text string
+	id   string    // the digits of ids
 	now  time.Time // on the server's clock
 }
 
 // endpoint is one path of the API.
 type endpoint struct {
 	method string
-	path   string // a last element * is any one
+	path   string // the last elements, of which * is any one
 	model  bool   // reads a JSON body that speaks to a model
 	reply  func(*output) string
 	stream func(*output) []string // nil: it does not stream
@@ -45,14 +47,15 @@ type endpoint struct {
 var notFound, badMethod endpoint
 
 // endpointFor finds the endpoint of a request.
-func endpointFor(r *http.Request, d *Dialect) *endpoint {
+func endpointFor(r *http.Request) *endpoint {
 	found := &notFound
+	m := method(r)
 	for i := range endpoints {
 		e := &endpoints[i]
 		if !matches(e.path, path(r)) {
 			continue
 		}
-		if m := method(r); m == e.method || m == http.MethodHead && e.method == http.MethodGet {
+		if m == e.method || m == http.MethodHead && e.method == http.MethodGet {
 			return e
 		}
 		found = &badMethod
@@ -60,14 +63,17 @@ func endpointFor(r *http.Request, d *Dialect) *endpoint {
 	return found
 }
 
-// matches reports whether path ends in pattern: a base path before it is left
-// out of account, as gateways have all kinds.
+// matches reports whether path ends in pattern: what comes before is left out of
+// account, as gateways have all kinds of base paths.
 func matches(pattern, path string) bool {
-	if prefix, ok := strings.CutSuffix(pattern, "/*"); ok {
-		i := strings.LastIndexByte(path, '/')
-		return i >= 0 && i+1 < len(path) && strings.HasSuffix(path[:i], prefix)
+	for pattern != "" {
+		i, j := strings.LastIndexByte(pattern, '/'), strings.LastIndexByte(path, '/')
+		if j < 0 || j+1 == len(path) || pattern[i+1:] != "*" && pattern[i+1:] != path[j+1:] {
+			return false
+		}
+		pattern, path = pattern[:i], path[:j]
 	}
-	return strings.HasSuffix(path, pattern)
+	return true
 }
 
 // read takes from a body what the endpoint and the limits need.
@@ -100,20 +106,37 @@ func (e *endpoint) read(c *call, body []byte) *input {
 			break
 		}
 	}
-	in.stream, in.usage, in.many = m.Stream, m.StreamOptions.IncludeUsage, 1
-	if len(m.Input) > 0 && m.Input[0] == '[' {
-		var inputs []json.RawMessage
-		if json.Unmarshal(m.Input, &inputs) == nil && len(inputs) > 0 && (inputs[0][0] == '"' || inputs[0][0] == '[') {
-			in.many = len(inputs)
+	in.stream, in.wantsUsage = m.Stream, m.StreamOptions.IncludeUsage
+	in.many, in.base64 = inputs(m.Input), m.EncodingFormat == "base64"
+	if len(m.Tools) > 0 && string(m.ToolChoice) != `"none"` && !answersTool(m.Messages) && !answersTool(m.Input) {
+		if in.tool = m.Tools[0].Function.Name; in.tool == "" {
+			in.tool = m.Tools[0].Name
 		}
-	}
-	for _, t := range m.Tools {
-		if in.tool = t.Function.Name; in.tool == "" {
-			in.tool = t.Name
-		}
-		break
 	}
 	return in
+}
+
+// answersTool reports whether a conversation has a tool's result already: the next
+// answer is text, so that a loop that runs tools ends.
+func answersTool(conversation []byte) bool {
+	for _, s := range [...]string{`"tool_call_id"`, `"tool_result"`, `"function_call_output"`} {
+		if bytes.Contains(conversation, []byte(s)) {
+			return true
+		}
+	}
+	return false
+}
+
+// inputs is how many texts, or lists of tokens, the input to an embedding has.
+func inputs(raw json.RawMessage) int {
+	var texts []json.RawMessage
+	if len(raw) == 0 || raw[0] != '[' || json.Unmarshal(raw, &texts) != nil || len(texts) == 0 {
+		return 1
+	}
+	if first := texts[0][0]; first != '"' && first != '[' {
+		return 1 // the tokens of one text
+	}
+	return len(texts)
 }
 
 // modelRequest is the request to a model, of whichever vendor.
@@ -128,6 +151,8 @@ type modelRequest struct {
 	Prompt              json.RawMessage `json:"prompt"`
 	Input               json.RawMessage `json:"input"`
 	Instructions        json.RawMessage `json:"instructions"`
+	EncodingFormat      string          `json:"encoding_format"`
+	ToolChoice          json.RawMessage `json:"tool_choice"`
 	StreamOptions       struct {
 		IncludeUsage bool `json:"include_usage"`
 	} `json:"stream_options"`

@@ -36,6 +36,7 @@ const (
 const (
 	Reset  Effect = "reset"  // a TCP reset instead of an answer
 	Refuse Effect = "refuse" // the connection is refused; a Handler, which already has one, resets it unread
+	Drop   Effect = "drop"   // the connection is closed without an answer
 	Hang   Effect = "hang"   // no answer until the client goes away
 )
 
@@ -62,6 +63,7 @@ type Fault struct {
 
 	Do      Effect
 	As      Effect        // the words of a StreamError's event; zero means ServerError
+	Events  int           // so many events come before a stream is Cut or fails; zero means half
 	Charged bool          // goes through the limits first, and may be denied there
 	Delay   time.Duration // longer than usual until the headers
 	// Header is set on the answer, over the dialect's own: garbage, for instance.
@@ -108,9 +110,9 @@ func (f RetryForm) write(h http.Header, d time.Duration, now time.Time) {
 
 func roundUp(t time.Time) time.Time { return t.Add(time.Second - 1).Truncate(time.Second) }
 
-// applies reports whether the fault meets the number-th request, which arrived so
-// long after the first.
-func (f *Fault) applies(r *http.Request, number int, since time.Duration) bool {
+// applies reports whether the fault is on for the number-th request, which arrived
+// so long after the first.
+func (f *Fault) applies(number int, since time.Duration) bool {
 	first := max(1, f.First)
 	switch {
 	case since < f.After, f.For > 0 && since >= f.After+f.For:
@@ -120,8 +122,16 @@ func (f *Fault) applies(r *http.Request, number int, since time.Duration) bool {
 	case f.Every > 1 && (number-first)%f.Every != 0:
 		return false
 	}
-	return f.Match == nil || f.Match(r)
+	return true
 }
 
 // refuses reports whether the effect takes the place of an answer.
 func (e Effect) refuses() bool { return e != Answer && e != Cut && e != StreamError }
+
+// events is how many of a stream's events come before the fault.
+func (f *Fault) events(of int) int {
+	if f.Events > 0 {
+		return min(f.Events, of)
+	}
+	return (of + 1) / 2
+}

@@ -20,7 +20,7 @@ func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c, a := p.handle(r, body)
-	defer p.leave(c)
+	defer func() { p.leave(c, a.used) }()
 	if a.trouble == Hang {
 		pause(r.Context(), r, never)
 		return
@@ -28,7 +28,10 @@ func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if pause(r.Context(), r, a.wait) != nil {
 		return
 	}
-	if a.trouble != "" {
+	switch a.trouble {
+	case Drop:
+		panic(http.ErrAbortHandler)
+	case Reset, Refuse:
 		reset(w)
 		return
 	}
@@ -37,6 +40,7 @@ func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for k, v := range a.header {
 		header[k] = v
 	}
+	p.leave(c, a.used)
 	w.WriteHeader(a.status)
 	flush := http.NewResponseController(w)
 	for i, part := range a.parts {

@@ -54,6 +54,7 @@ type Limit struct {
 	By     func(*http.Request) string // counts apart for each value it returns; if nil, all together
 	Cost   func(Call) int64           // what a request costs; if nil, as Resource says
 	Silent bool                       // told in no header
+	Settle bool                       // a ContinuousBucket of "output_tokens" gets back, with the answer, what that did not use
 	Deny   Effect                     // how it denies; zero means RateLimited
 }
 

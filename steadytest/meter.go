@@ -69,6 +69,14 @@ func (b *bucket) charge(now, cost int64) {
 	b.whole -= cost
 }
 
+// settle gives back what a charge took beyond used.
+func (b *bucket) settle(now, charged, used int64) {
+	b.refill(now)
+	if b.whole += max(0, charged-used); b.whole >= b.size {
+		b.whole, b.part = b.size, 0
+	}
+}
+
 func (b *bucket) quota(now int64) (remaining, reset int64) {
 	b.refill(now)
 	return b.whole, b.until(b.size)

@@ -21,13 +21,15 @@ package steadytest
 
 import (
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
 
 // Provider is an API with limits and faults. Its zero value speaks OpenAI's
 // dialect, has no limits and answers at once. Fields must not change after the
-// first request; the methods may be called at any time, from any goroutine.
+// first request; the methods may be called at any time, from any goroutine. The
+// functions among the fields are called with no lock held.
 //
 // A request arrives, is admitted or denied there and then, by what all limits say
 // at that moment, and is answered Latency later. Headers tell of the limits as
@@ -35,6 +37,7 @@ import (
 type Provider struct {
 	Dialect *Dialect // headers and errors; nil means OpenAI
 	Limits  []Limit  // all at once; none admits everything
+	Changes []Change // of the limits, oldest first
 	Faults  []Fault  // the first that applies is met
 
 	// ChargeDenied makes denied requests count against the limits on requests,
@@ -51,42 +54,86 @@ type Provider struct {
 	Clock  time.Duration // the server's clock is ahead by so much; negative: behind
 	Tenant Tenant        // another user of the same limits
 
-	Text string // what every answer says; "" means "Steady as she goes."
+	Text     string        // what every answer says; "" means "Steady as she goes."
+	Observer func(Request) // called when a request has arrived; if nil, not
 
 	mu     sync.Mutex
 	began  bool
 	start  time.Time // of the first request
 	origin int64     // the same in nanoseconds since the epoch
-	limits []*limiter
-	faults []Fault
+	rules  *rules
 	tenant tenancy
 	number int
 	record record
 }
 
+// Change is new limits from a time on.
+type Change struct {
+	After  time.Duration // since the arrival of the first request
+	Limits []Limit       // in place of those before, as SetLimits
+}
+
+// rules are what requests are put to at a time. They do not change: others take
+// their place.
+type rules struct {
+	limits  []*limiter
+	faults  []Fault
+	changes []Change // still to come
+}
+
 // call is a request on its way through.
 type call struct {
 	Call
-	req    *http.Request
-	number int
-	at     int64 // arrival, in nanoseconds since the epoch
-	fault  *Fault
-	effect Effect // what becomes of it
-	denied bool   // by a limit
-	quota  Quota  // of the limit that denied it
-	told   []told
-	leaves []*inFlight // which it takes part in
+	req     *http.Request
+	number  int
+	at      int64 // arrival, in nanoseconds since the epoch
+	fault   *Fault
+	effect  Effect     // what becomes of it
+	problem Effect     // what is wrong with it, if it is admitted
+	denied  bool       // by a limit
+	quota   Quota      // of the limit that denied it
+	told    []Quota    // of the limits that are told
+	names   [][]string // of the headers that tell of each
+	claims  []claim    // what it was charged
+	claimed [4]claim
 }
 
-// now is the time in nanoseconds since the epoch, which never goes back.
-func (p *Provider) nowLocked() int64 {
+// claim is what a request asks of a limit that applies to it.
+type claim struct {
+	limit *limiter
+	key   string
+	meter meter
+	cost  int64
+	wait  int64
+}
+
+// beginLocked is the time, on a clock that never goes back, and what holds then.
+func (p *Provider) beginLocked() (int64, *rules) {
 	if !p.began {
-		p.began, p.start = true, time.Now()
-		p.origin = p.start.UnixNano()
-		p.faults = p.Faults
-		p.limits = p.limitersLocked(p.Limits, p.origin)
+		p.openLocked(time.Now())
 	}
-	return p.origin + int64(time.Since(p.start))
+	now := p.origin + int64(time.Since(p.start))
+	p.changeLocked(now)
+	return now, p.rules
+}
+
+// openLocked is the beginning of all times.
+func (p *Provider) openLocked(start time.Time) {
+	p.began, p.start, p.origin = true, start, start.UnixNano()
+	p.rules = &rules{faults: p.Faults, changes: p.Changes}
+	p.rules.limits = p.limiters(p.Limits, nil, p.origin)
+}
+
+// changeLocked makes the changes that are due.
+func (p *Provider) changeLocked(now int64) {
+	for len(p.rules.changes) > 0 && now-p.origin >= int64(p.rules.changes[0].After) {
+		next := *p.rules
+		at := p.origin + int64(next.changes[0].After)
+		p.tenant.actLocked(p, at-1)
+		next.limits = p.limiters(next.changes[0].Limits, next.limits, at)
+		next.changes = next.changes[1:]
+		p.rules = &next
+	}
 }
 
 // server is the server's clock at now.
@@ -102,91 +149,140 @@ func (p *Provider) dialect() *Dialect {
 // arrive decides what becomes of a request, and charges it.
 func (p *Provider) arrive(c *call) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	now := p.nowLocked()
-	p.number++
-	c.at, c.number = now, p.number
-	for i := range p.faults {
-		if f := &p.faults[i]; f.applies(c.req, c.number, time.Duration(now-p.origin)) {
-			c.fault, c.effect = f, f.Do
-			break
+	_, r := p.beginLocked()
+	for {
+		p.mu.Unlock()
+		c.claims = r.claims(c)
+		matched := r.matched(c.req)
+		p.mu.Lock()
+		now, latest := p.beginLocked()
+		if latest != r { // while the lock was off
+			r = latest
+			continue
+		}
+		p.number++
+		c.at, c.number = now, p.number
+		c.fault = r.fault(matched, c.number, time.Duration(now-p.origin))
+		if c.fault != nil {
+			c.effect = c.fault.Do
+		}
+		if c.fault == nil || c.fault.Charged || !c.effect.refuses() {
+			p.admitLocked(c, now)
+		} else {
+			c.claims = nil
+		}
+		break
+	}
+	seen := p.record.add(c)
+	p.mu.Unlock()
+	if p.Observer != nil {
+		p.Observer(seen)
+	}
+}
+
+// claims is what a request asks of each limit that applies to it.
+func (r *rules) claims(c *call) []claim {
+	claims := c.claimed[:0]
+	for _, l := range r.limits {
+		if l.Match != nil && !l.Match(c.req) {
+			continue
+		}
+		k := claim{limit: l, cost: l.cost(c.Call)}
+		if l.By != nil {
+			k.key = l.By(c.req)
+		}
+		claims = append(claims, k)
+	}
+	return claims
+}
+
+// matched tells which faults a request would match.
+func (r *rules) matched(req *http.Request) []bool {
+	if len(r.faults) == 0 {
+		return nil
+	}
+	m := make([]bool, len(r.faults))
+	for i := range r.faults {
+		m[i] = r.faults[i].Match == nil || r.faults[i].Match(req)
+	}
+	return m
+}
+
+// fault is the first that meets the number-th request, so long after the first.
+func (r *rules) fault(matched []bool, number int, since time.Duration) *Fault {
+	for i := range matched {
+		if matched[i] && r.faults[i].applies(number, since) {
+			return &r.faults[i]
 		}
 	}
-	if c.fault == nil || c.fault.Charged || !c.effect.refuses() {
-		p.admitLocked(c, now)
-	}
-	p.record.add(c)
+	return nil
 }
 
 // admitLocked puts the request to the limits. If any denies it, none is charged
 // but those that ChargeDenied means.
 func (p *Provider) admitLocked(c *call, now int64) {
 	p.tenant.actLocked(p, now)
-	var applied [8]applying
-	claims := applied[:0]
 	worst := -1
-	for _, l := range p.limits {
-		if l.Match != nil && !l.Match(c.req) {
-			continue
-		}
-		m, cost := l.meterFor(c.req, now), l.cost(c.Call)
-		claims = append(claims, applying{l, m, cost, m.wait(now, cost)})
-		if w := claims[len(claims)-1].wait; w > 0 && (worst < 0 || w > claims[worst].wait) {
-			worst = len(claims) - 1
+	for i := range c.claims {
+		k := &c.claims[i]
+		k.meter = k.limit.meterFor(k.key, now)
+		if k.wait = k.meter.wait(now, k.cost); k.wait > 0 && (worst < 0 || k.wait > c.claims[worst].wait) {
+			worst = i
 		}
 	}
-	for _, a := range claims {
-		switch {
-		case worst < 0:
-			a.meter.charge(now, a.cost)
-			if f, ok := a.meter.(*inFlight); ok {
-				c.leaves = append(c.leaves, f)
-			}
-		case p.ChargeDenied && a.limit.Resource == "requests" && a.limit.Kind != InFlight:
-			a.meter.charge(now, a.cost)
+	for i := range c.claims {
+		k := &c.claims[i]
+		if worst < 0 || p.ChargeDenied && k.limit.Resource == "requests" && k.limit.Kind != InFlight {
+			k.meter.charge(now, k.cost)
 		}
 	}
-	server := p.server(now)
-	for i, a := range claims {
-		remaining, reset := a.meter.quota(now)
-		q := Quota{Limit: a.limit.Limit, Remaining: remaining, Reset: time.Duration(reset), Requested: a.cost, Now: server}
-		if worst >= 0 {
-			// Of what was charged just now too: the wait of the next attempt.
-			if q.Wait = time.Duration(a.wait); a.wait != never {
-				q.Wait = time.Duration(a.meter.wait(now, a.cost))
-			}
+	if worst >= 0 {
+		k := &c.claims[worst]
+		c.denied, c.effect = true, k.limit.Deny
+		c.quota = p.quotaLocked(k, now)
+		if c.quota.Wait = never; k.wait < never {
+			c.quota.Wait = time.Duration(k.meter.wait(now, k.cost)) // longer, if it was charged
+		} else {
+			c.effect = TooLarge
 		}
-		if i == worst {
-			c.denied, c.quota, c.effect = true, q, a.limit.Deny
-			if a.wait == never {
-				c.effect = TooLarge
-			}
+	}
+	c.told, c.names = make([]Quota, 0, len(c.claims)), make([][]string, 0, len(c.claims))
+	for i := range c.claims {
+		k := &c.claims[i]
+		if !k.limit.Silent && k.limit.Kind != InFlight {
+			c.told, c.names = append(c.told, p.quotaLocked(k, now)), append(c.names, k.limit.names)
 		}
-		if !a.limit.Silent && a.limit.Kind != InFlight {
-			c.told = append(c.told, told{q, a.limit.names})
-		}
+	}
+	if c.denied {
+		c.claims = nil
 	}
 }
 
-// applying is a limit that applies to a request.
-type applying struct {
-	limit *limiter
-	meter meter
-	cost  int64
-	wait  int64
+func (p *Provider) quotaLocked(k *claim, now int64) Quota {
+	remaining, reset := k.meter.quota(now)
+	return Quota{Limit: k.limit.Limit, Remaining: remaining, Reset: time.Duration(reset), Requested: k.cost, Now: p.server(now)}
 }
 
-// leave ends a request's part in the limits on how many are in flight.
-func (p *Provider) leave(c *call) {
-	if len(c.leaves) == 0 {
+// leave ends a request's part in the limits: it is no more in flight, and of
+// output tokens it has used so many, not what it was permitted.
+func (p *Provider) leave(c *call, output int64) {
+	if len(c.claims) == 0 {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, f := range c.leaves {
-		f.count--
+	now, _ := p.beginLocked()
+	for _, k := range c.claims {
+		switch m := k.meter.(type) {
+		case *inFlight:
+			m.count -= k.cost
+		case *bucket:
+			if k.limit.Settle && k.limit.Resource == "output_tokens" {
+				m.settle(now, k.cost, output)
+			}
+		}
 	}
-	c.leaves = nil
+	c.claims = nil // once
 }
 
 // SetLimits replaces the limits while the provider runs. A limit that was there
@@ -194,7 +290,11 @@ func (p *Provider) leave(c *call) {
 func (p *Provider) SetLimits(limits ...Limit) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.limits = p.limitersLocked(limits, p.nowLocked())
+	now, r := p.beginLocked()
+	p.tenant.actLocked(p, now)
+	next := *r
+	next.limits = p.limiters(limits, r.limits, now)
+	p.rules = &next
 }
 
 // SetFaults replaces the faults while the provider runs. Their times and numbers
@@ -202,115 +302,8 @@ func (p *Provider) SetLimits(limits ...Limit) {
 func (p *Provider) SetFaults(faults ...Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.nowLocked()
-	p.faults = faults
-}
-
-// limiter is a limit and its meters.
-type limiter struct {
-	Limit
-	clock  int64
-	names  []string // of the dialect's fields
-	single meter
-	byKey  map[string]meter
-}
-
-// limitersLocked makes the limiters, with the state of those that were there.
-func (p *Provider) limitersLocked(limits []Limit, now int64) []*limiter {
-	out := make([]*limiter, 0, len(limits))
-	kept := p.limits
-	for _, l := range limits {
-		l = l.unset()
-		next := &limiter{Limit: l, clock: int64(p.Clock), names: p.dialect().namesFor(l.Resource)}
-		for i, old := range kept {
-			if old != nil && old.Resource == l.Resource && old.Scope == l.Scope && old.Kind == l.Kind && old.Per == l.Per {
-				next.inherit(old, now)
-				kept[i] = nil
-				break
-			}
-		}
-		out = append(out, next)
-	}
-	return out
-}
-
-func (l *limiter) inherit(old *limiter, now int64) {
-	if l.single = old.single; l.single != nil {
-		l.single.resize(now, l.Limit)
-	}
-	l.byKey = old.byKey
-	for _, m := range l.byKey {
-		m.resize(now, l.Limit)
-	}
-}
-
-// maxKeys bounds what a limit that counts By something remembers: any of its
-// meters is forgotten to make room for another.
-const maxKeys = 10_000
-
-func (l *limiter) meterFor(r *http.Request, now int64) meter {
-	if l.By == nil {
-		if l.single == nil {
-			l.single = newMeter(l.Limit, now, l.clock)
-		}
-		return l.single
-	}
-	key := l.By(r)
-	m := l.byKey[key]
-	if m == nil {
-		if l.byKey == nil {
-			l.byKey = map[string]meter{}
-		}
-		for k := range l.byKey {
-			if len(l.byKey) < maxKeys {
-				break
-			}
-			delete(l.byKey, k)
-		}
-		m = newMeter(l.Limit, now, l.clock)
-		l.byKey[key] = m
-	}
-	return m
-}
-
-// Tenant is another user of the same limits: every Every it sends, all at once,
-// what its Share of the limit comes to in that time. Of each limit it takes what
-// there is, and no more; it is charged for nothing else and counted nowhere. It
-// applies to limits that do not count By something.
-type Tenant struct {
-	Share float64       // of each limit, 0 to 1; zero means there is no other tenant
-	Every time.Duration // zero means 5 s
-}
-
-// tenancy is how far the tenant has come.
-type tenancy struct {
-	bursts int64 // that were due, from the first request on
-}
-
-// actLocked catches up on the bursts that were due, oldest first.
-func (t *tenancy) actLocked(p *Provider, now int64) {
-	if p.Tenant.Share <= 0 {
-		return
-	}
-	every := int64(p.Tenant.Every)
-	if every <= 0 {
-		every = int64(5 * time.Second)
-	}
-	due := (now-p.origin)/every + 1
-	for t.bursts = max(t.bursts, due-1000); t.bursts < due; t.bursts++ {
-		at := p.origin + t.bursts*every
-		for _, l := range p.limits {
-			if l.By != nil || l.Kind == InFlight {
-				continue
-			}
-			m := l.meterFor(nil, at)
-			want := int64(p.Tenant.Share*float64(l.N)*float64(every)/float64(l.Per) + 0.5)
-			left, _ := m.quota(at)
-			for want = min(want, left); want > 0 && m.wait(at, want) > 0; want /= 2 {
-			}
-			if want > 0 {
-				m.charge(at, want)
-			}
-		}
-	}
+	_, r := p.beginLocked()
+	next := *r
+	next.faults = slices.Clone(faults)
+	p.rules = &next
 }

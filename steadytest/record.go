@@ -5,7 +5,7 @@ import "time"
 // Counts is what a Provider did with the requests it saw.
 type Counts struct {
 	Requests int // all that arrived: the sum of the other three
-	Admitted int // by every limit, and answered
+	Admitted int // by every limit, and answered, if only to say that the request was wrong
 	Denied   int // by a limit
 	Failed   int // by a Fault, in whatever way
 }
@@ -21,9 +21,10 @@ type Request struct {
 	At     time.Time // of its arrival, on this machine's clock
 	Method string
 	Path   string
-	Effect Effect // Answer if it was answered as usual
-	Denied bool   // by a limit, not by a fault
-	Cost   Call
+	Call          // what it asked for
+	Effect Effect // what became of it; Answer if it was answered as usual
+	Denied bool   // by a limit
+	Failed bool   // by a Fault
 }
 
 // maxRecord is how many requests a provider remembers one by one.
@@ -35,24 +36,30 @@ type record struct {
 	requests []Request
 }
 
-func (r *record) add(c *call) {
-	r.counts.add(c.effect, c.denied)
-	if len(r.requests) < maxRecord {
-		r.requests = append(r.requests, Request{
-			At: time.Unix(0, c.at), Method: method(c.req), Path: path(c.req), Effect: c.effect, Denied: c.denied, Cost: c.Call,
-		})
+func (r *record) add(c *call) Request {
+	seen := Request{
+		At: time.Unix(0, c.at), Method: method(c.req), Path: path(c.req), Call: c.Call,
+		Effect: c.effect, Denied: c.denied, Failed: !c.denied && c.effect != Answer,
 	}
+	if c.effect == Answer {
+		seen.Effect = c.problem
+	}
+	r.counts.add(seen)
+	if len(r.requests) < maxRecord {
+		r.requests = append(r.requests, seen)
+	}
+	return seen
 }
 
-func (n *Counts) add(e Effect, denied bool) {
+func (n *Counts) add(r Request) {
 	n.Requests++
 	switch {
-	case denied:
+	case r.Denied:
 		n.Denied++
-	case e == Answer:
-		n.Admitted++
-	default:
+	case r.Failed:
 		n.Failed++
+	default:
+		n.Admitted++
 	}
 }
 
@@ -89,7 +96,7 @@ func (p *Provider) Timeline(width time.Duration) []Bucket {
 		buckets[i].Start = time.Duration(i) * width
 	}
 	for _, r := range requests {
-		buckets[r.At.Sub(first)/width].add(r.Effect, r.Denied)
+		buckets[r.At.Sub(first)/width].add(r)
 	}
 	return buckets
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -28,7 +29,7 @@ func (p *Provider) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 	}
 	c, a := p.handle(req, body)
-	defer p.leave(c)
+	defer func() { p.leave(c, a.used) }()
 	if a.trouble == Hang {
 		return nil, pause(ctx, req, never)
 	}
@@ -38,6 +39,8 @@ func (p *Provider) RoundTrip(req *http.Request) (*http.Response, error) {
 	switch a.trouble {
 	case Reset:
 		return nil, &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}
+	case Drop:
+		return nil, io.EOF
 	case Refuse:
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 	}
@@ -61,12 +64,17 @@ func (p *Provider) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // statusLine is the status as it is written: "429 Too Many Requests".
-func statusLine(status int) string {
-	text := http.StatusText(status)
-	if text == "" {
-		text = "Unknown"
+func statusLine(status int) string { return strconv.Itoa(status) + " " + statusText(status) }
+
+// statusText is http.StatusText, which does not know them all.
+func statusText(status int) string {
+	if status == 529 {
+		return "Site is overloaded"
 	}
-	return itoa(int64(status)) + " " + text
+	if text := http.StatusText(status); text != "" {
+		return text
+	}
+	return "Unknown"
 }
 
 // maxBody is how much of a request's body a provider reads; the rest is read and
