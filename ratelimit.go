@@ -79,6 +79,12 @@ func (l *Limiter) RoundTrip(req *http.Request) (*http.Response, error) {
 	out, a, owned := joinAttempt(req, roleLimiter, now)
 	key := l.keyOf(out)
 	if key == "" {
+		if a.gate != nil { // what no budget holds back counts for a circuit all the same
+			if err := a.gate.enter(now); err != nil {
+				closeBody(req)
+				return nil, err
+			}
+		}
 		resp, err := baseOf(l.Base).RoundTrip(out)
 		if owned {
 			handBack(req, resp, settle(a, req, resp, err))
