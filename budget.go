@@ -12,8 +12,7 @@ type refill uint8
 const (
 	refillUnknown refill = iota
 	refillGradual        // continuously: the reset moves as requests are made
-	refillWindow         // all at once: the reset stands still
-	refillSliding        // as the previous window slides out: the reset stands still, remaining rises
+	refillWindow         // at a reset that stands still: all at once, or as the previous window slides out
 )
 
 // budgetID tells the budgets of one key apart.
@@ -40,18 +39,20 @@ type budget struct {
 	kind     refill
 
 	best float64   // what was left at the time at
-	at   time.Time // from when best grows, if the kind is gradual or sliding
+	at   time.Time // from when best grows
 	mark time.Time // the latest send time that best has seen
 
 	first   *claim  // the first unanswered claim that best has not seen
 	pending float64 // the cost of all those
 
-	period  span64    // seconds in which the whole limit refills, if it does so gradually
-	gap     span64    // seconds from the end of one window to the next
+	period  interval  // seconds in which the whole limit refills, if it does so gradually
+	gap     interval  // seconds from the end of one window to the next
 	votes   int       // above zero for gradual, below for windows
 	ref     reading   // an earlier reading to compare with
 	turn    turn      // when the window ends
 	rolled  bool      // the window has ended, and no header of the new one has come yet
+	left    float64   // what was left of the window before it ended
+	whole   bool      // at the end of a spent window everything was seen to come back
 	probe   *claim    // sent to see whether the window has ended
 	slide   float64   // refill per second within a window
 	slides  int       // above zero: seen to slide; below: seen not to
@@ -65,17 +66,18 @@ type budget struct {
 	updated time.Time
 }
 
-// span64 is a number known to lie between two others; hi zero means unknown.
-type span64 struct{ lo, hi float64 }
+// interval is a number known to lie between two others; hi zero means unknown.
+type interval struct{ lo, hi float64 }
 
 // reading is what one response said of a budget.
 type reading struct {
 	limit, remaining float64 // -1 if not stated
 	sent, arrived    time.Time
-	reset            span          // on this machine's clock; not known if not stated
+	reset            timeSpan      // on this machine's clock; not known if not stated
 	resolution       time.Duration // of the reset as written
 	relative         bool          // the reset was written as a delay
 	spent            float64       // the ledger's total up to and with this request
+	settled          float64       // the part of it that the server has surely counted
 	denied           bool
 }
 
@@ -114,7 +116,7 @@ func (b *budget) perSecond() float64 {
 }
 
 // snap is the longest usual period within s, else the longest possible one.
-func snap(s span64) float64 {
+func snap(s interval) float64 {
 	for i := len(usualPeriods) - 1; i >= 0; i-- {
 		if p := usualPeriods[i]; s.lo <= p && p <= s.hi {
 			return p
@@ -125,13 +127,10 @@ func snap(s span64) float64 {
 
 // growth is how fast the estimate grows by itself.
 func (b *budget) growth() float64 {
-	switch b.kind {
-	case refillGradual:
+	if b.kind == refillGradual {
 		return b.perSecond()
-	case refillSliding:
-		return b.slide
 	}
-	return 0
+	return b.slide
 }
 
 // level is the estimate: what the server would admit at now.
@@ -145,7 +144,7 @@ func (b *budget) level(now time.Time) float64 {
 
 // steps tells whether the budget comes back at a known moment, not gradually.
 func (b *budget) steps() bool {
-	return (b.kind == refillUnknown || b.kind == refillWindow) && b.turn.at.known()
+	return b.kind != refillGradual && b.slide == 0 && b.turn.at.known()
 }
 
 // ready is when a request of such a cost can be sent, behind others that cost
@@ -153,7 +152,7 @@ func (b *budget) steps() bool {
 // see whether the window has ended.
 func (b *budget) ready(now time.Time, ahead, cost, spare float64) (at time.Time, probe bool) {
 	need := ahead + b.clamp(cost, spare) + spare
-	if !b.rolled && b.steps() && !now.Before(b.turn.over()) {
+	if !b.rolled && b.steps() && !now.Before(b.over(now)) {
 		b.roll()
 	}
 	have := b.level(now)
@@ -161,30 +160,34 @@ func (b *budget) ready(now time.Time, ahead, cost, spare float64) (at time.Time,
 		return now, false
 	}
 	if g := b.growth(); g > 0 {
-		at = now.Add(seconds((need - have) / g))
-		if b.kind == refillGradual {
-			return at, false
-		}
+		return now.Add(secondsOf((need - have) / g)), false
 	}
-	if end := b.turn.over(); b.rolled || !b.turn.at.known() || b.kind == refillSliding && !now.Before(end) {
-		if ask := later(now, b.asked.Add(askDelay(b.asks))); at.IsZero() || ask.Before(at) && b.asks == 0 {
-			return ask, true
-		}
-		return at, false
-	} else if b.kind == refillSliding && !at.IsZero() && at.Before(end) {
-		return at, false
+	if b.rolled || !b.turn.at.known() {
+		return later(now, b.asked.Add(askDelay(b.asks))), true
 	}
 	// All comes back when the window ends: one request asks first, and the rest
 	// goes when it is answered or the end is certain.
 	if b.probe != nil {
-		return b.turn.over(), false
+		return b.over(now), false
 	}
 	at = b.turn.ask()
 	if whole := b.limit - spare; whole > 0 && ahead >= whole && b.length() > 0 {
-		at = b.turn.point(b.turn.hi).Add(seconds(math.Floor(ahead/whole) * b.length()))
+		at = b.turn.point(b.turn.hi).Add(secondsOf(math.Floor(ahead/whole) * b.length()))
 	}
 	return later(now, at), true
 }
+
+// over is when all that wait may go, without an answer of the new window. Before
+// it was ever seen what comes back then, the probe's answer is worth waiting for.
+func (b *budget) over(now time.Time) time.Time {
+	if !b.whole && b.probe != nil {
+		return later(b.turn.over(), b.probe.sent.Add(probePatience))
+	}
+	return b.turn.over()
+}
+
+// probePatience is the longest wait for the answer of a server's first probe.
+const probePatience = 20 * time.Second
 
 // askDelay is how long to wait, after n questions that brought no answer, before
 // asking again a server that says that nothing is left and not until when.
@@ -206,7 +209,7 @@ func (b *budget) length() float64 {
 // roll begins a new window of which no header has come yet.
 func (b *budget) roll() {
 	b.rolled, b.probe = true, nil
-	b.best = b.limit
+	b.left, b.best = b.best, b.limit
 	b.mark = later(b.mark, b.turn.ask().Add(reorder))
 	b.seen(b.mark)
 	b.asks = 0
@@ -300,15 +303,15 @@ func (b *budget) quota(now time.Time) Quota {
 	q.Remaining = int64(have)
 	switch g := b.growth(); {
 	case b.kind == refillGradual && g > 0:
-		q.Reset = now.Add(seconds((b.limit - have) / g))
+		q.Reset = now.Add(secondsOf((b.limit - have) / g))
 	case b.turn.at.known() && b.turn.at.hi.After(now):
 		q.Reset = b.turn.point(b.turn.hi)
 	}
 	if q.Window == 0 {
 		if n := b.limit; b.kind == refillGradual && b.perSecond() > 0 {
-			q.Window = seconds(n / b.perSecond()).Round(time.Millisecond)
+			q.Window = secondsOf(n / b.perSecond()).Round(time.Millisecond)
 		} else if l := b.length(); l > 0 {
-			q.Window = seconds(l).Round(time.Millisecond)
+			q.Window = secondsOf(l).Round(time.Millisecond)
 		}
 	}
 	return q

@@ -62,8 +62,6 @@ func (b *budget) decide(r reading) refill {
 		return refillGradual
 	case b.votes >= 2:
 		return refillGradual
-	case b.votes <= -2 && b.slides > 0:
-		return refillSliding
 	case b.votes <= -2:
 		return refillWindow
 	case !r.reset.known() && !b.turn.at.known() && b.window > 0:
@@ -196,16 +194,20 @@ func (b *budget) turned(r reading) {
 	if width := (old.width() + r.reset.width()).Seconds() / 2; gap > width {
 		b.gap.refine(span64{gap - width, gap + width})
 	}
-	own := r.spent - b.base
+	own, left := r.spent-b.base, b.best
 	if !b.based {
 		own = 1
 	}
+	if b.rolled {
+		left = b.left
+	}
 	b.open(r)
-	b.based = false
-	b.slide = 0
+	b.based, b.slide = false, 0
 	missing := b.limit - r.remaining - own
-	if left := r.reset.mid().Sub(r.sent).Seconds(); b.slides > -2 && missing > max(2, b.limit/4) && left > 0 {
-		b.slide = missing / left
+	if rest := r.reset.mid().Sub(r.sent).Seconds(); b.slides > -2 && missing > max(2, b.limit/4) && rest > 0 {
+		b.slide, b.whole = missing/rest, false
+	} else if missing <= b.limit/10 && left < b.limit/4 {
+		b.whole = true
 	}
 }
 
@@ -227,11 +229,13 @@ func (b *budget) sameWindow(r reading) {
 			b.opening = r // what was denied is not in the server's count: begin anew
 		}
 	case apart > reorder:
-		back := r.remaining - b.opening.remaining + r.spent - b.opening.spent
-		if back >= 2 {
+		// What was sent just before may have been counted or not.
+		least := r.remaining - b.opening.remaining + r.settled - b.opening.spent
+		most := r.remaining - b.opening.remaining + r.spent - b.opening.spent
+		if least >= 2 {
 			b.slides = min(b.slides+1, 3)
-			b.slide = (back - 1) / apart.Seconds()
-		} else if b.slide*apart.Seconds() > 2 && back < 1 {
+			b.slide, b.whole = (least-1)/apart.Seconds(), false
+		} else if predicted := b.slide * apart.Seconds(); predicted > 4 && most < predicted/4 {
 			b.slides = max(b.slides-1, -3)
 			b.slide = 0
 		}

@@ -58,6 +58,7 @@ type claim struct {
 
 	sent       time.Time
 	total      cost   // of everything sent up to and with it
+	settled    cost   // of what was sent so long before that the server has surely counted it
 	unseen     uint16 // the budgets, by their bits, whose last word may not include it
 	prev, next *claim
 }
@@ -81,16 +82,23 @@ type ledger struct {
 
 	first, last *claim // the unanswered, in the order of sending
 	total       cost
+	lagging     [2]mark   // of total, reorder or more ago
 	answered    bool      // there has been a response of any kind
 	began       time.Time // when the first request was sent
 	lastSent    time.Time
 	interactive time.Time // when an interactive call was last seen
 }
 
+// mark is the ledger's total at a time.
+type mark struct {
+	at    time.Time
+	total cost
+}
+
 // ceiling is a configured Rate.
 type ceiling struct {
 	resource string
-	bucket   bucket
+	bucket   tokenBucket
 }
 
 const (
@@ -174,6 +182,10 @@ func (l *ledger) take(now time.Time, c *claim) (at time.Time, ok bool) {
 
 // charge takes c's cost from everything, whether it is there or not.
 func (l *ledger) charge(now time.Time, c *claim, probes []*budget) {
+	if now.Sub(l.lagging[1].at) >= reorder {
+		l.lagging = [2]mark{l.lagging[1], {now, l.total}}
+	}
+	c.settled = l.lagging[0].total
 	l.total = l.total.plus(c.cost)
 	c.sent, c.total, c.prev = now, l.total, l.last
 	if l.last != nil {
@@ -274,10 +286,7 @@ func (l *ledger) read(now time.Time, c *claim, q *Quota, denied bool) (b *budget
 	r := reading{
 		limit: float64(q.Limit), remaining: float64(q.Remaining),
 		sent: c.sent, arrived: now, resolution: q.resolution,
-		spent: c.total.of(id.resource), denied: denied,
-	}
-	if denied {
-		r.spent -= c.cost.of(id.resource)
+		spent: c.total.of(id.resource), settled: c.settled.of(id.resource), denied: denied,
 	}
 	if !q.Reset.IsZero() {
 		r.reset = l.resetOf(now, c.sent, q)
@@ -290,19 +299,19 @@ func (l *ledger) read(now time.Time, c *claim, q *Quota, denied bool) (b *budget
 // resetOf is when q's reset is on this machine's clock. A delay counts from the
 // sending, since that is closer to the admission than the arrival is; an
 // absolute time is the server's, whose clock may be off.
-func (l *ledger) resetOf(now, sent time.Time, q *Quota) span {
+func (l *ledger) resetOf(now, sent time.Time, q *Quota) timeSpan {
 	if !q.absolute.IsZero() && l.clock.known {
 		return l.clock.local(q.absolute).widened(q.resolution)
 	}
 	if !q.absolute.IsZero() {
-		return span{q.Reset, q.Reset}.widened(q.resolution)
+		return timeSpan{q.Reset, q.Reset}.widened(q.resolution)
 	}
 	left := q.Reset.Sub(now)
 	if q.resolution > 0 {
 		left = left.Round(q.resolution)
 	}
 	at := sent.Add(left)
-	return span{at, at}.widened(q.resolution)
+	return timeSpan{at, at.Add(min(now.Sub(sent), jitter) / 2)}.widened(q.resolution)
 }
 
 // adopt makes room for a budget that the server has not mentioned before. It is
@@ -441,9 +450,9 @@ func (l *ledger) quotas(now time.Time, r *route) []Quota {
 		perSecond, burst := float64(k.bucket.lim.Limit()), float64(k.bucket.lim.Burst())
 		level := k.bucket.level(now)
 		out = append(out, Quota{
-			Resource: k.resource, Window: seconds(burst / perSecond).Round(time.Millisecond),
+			Resource: k.resource, Window: secondsOf(burst / perSecond).Round(time.Millisecond),
 			Limit: int64(burst), Remaining: max(0, int64(level)),
-			Reset: now.Add(seconds((burst - level) / perSecond)),
+			Reset: now.Add(secondsOf((burst - level) / perSecond)),
 		})
 	}
 	return out

@@ -75,6 +75,10 @@ func (t *turn) point(share float64) time.Time {
 	return t.at.lo.Add(time.Duration(share * float64(t.at.width())))
 }
 
+// narrow tells whether the end is stated so exactly that what is left is the
+// chance of the network.
+func (t *turn) narrow() bool { return t.at.width() <= turnGuard }
+
 // settled tells whether asking earlier would gain too little to risk a denial.
 func (t *turn) settled() bool {
 	return time.Duration((t.hi-t.lo)*float64(t.at.width())) <= turnGuard
@@ -109,7 +113,9 @@ func (t *turn) refused(sent time.Time) {
 	if sent.Before(t.at.lo) {
 		return
 	}
-	t.tried = sent
+	if t.tried = sent; t.narrow() {
+		return
+	}
 	if s := t.share(sent); s >= t.hi {
 		t.lo, t.hi = min(s, 1), 1 // the window ends later than any before it did
 	} else {
@@ -119,6 +125,9 @@ func (t *turn) refused(sent time.Time) {
 
 // turned learns that a request sent then was already in the new window.
 func (t *turn) turned(sent time.Time) {
+	if t.narrow() {
+		return
+	}
 	if s := t.share(sent); s > t.lo {
 		t.hi = min(t.hi, s)
 	} else {
