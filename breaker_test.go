@@ -650,6 +650,25 @@ func TestCallsFromBeforeTheOpeningCountNoMore(t *testing.T) {
 	}
 }
 
+func TestClosedCircuitStartsAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		soon()
+		server := serverWith(503)
+		b := &Breaker{Base: server}
+		trip(t, b, "a.example")
+		time.Sleep(time.Second)
+		server.status.Store(200)
+		send(t, b, get(t, "a.example"))
+		server.status.Store(503)
+		for i := range 9 {
+			send(t, b, get(t, "a.example"))
+			if got := b.State(get(t, "a.example")); got != StateClosed {
+				t.Fatalf("%v after %d failures", got, i+1)
+			}
+		}
+	})
+}
+
 func TestCircuitsAreIndependent(t *testing.T) {
 	b := &Breaker{Base: breakerBase(func(req *http.Request) (*http.Response, error) {
 		if req.URL.Host == "hostile.example" {

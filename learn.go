@@ -50,7 +50,7 @@ func (b *budget) size(r reading) {
 	if b.perReset && r.reset.known() && r.limit > 0 {
 		if d := r.reset.hi.Sub(r.sent) - r.resolution; d > 0 {
 			p := b.limit / r.limit * d.Seconds()
-			b.period = span64{p, p}
+			b.period = interval{p, p}
 		}
 	}
 }
@@ -88,7 +88,7 @@ func (b *budget) compare(r reading) {
 	still := b.ref.reset.mid().Sub(r.sent).Seconds()
 	then := b.ref.reset.mid().Sub(b.ref.sent).Seconds()
 	width := b.ref.reset.width().Seconds() / 2
-	moved := span64{used * max(0, then-width) / usedThen, used * (then + width) / max(usedThen-1, 0.5)}
+	moved := interval{used * max(0, then-width) / usedThen, used * (then + width) / max(usedThen-1, 0.5)}
 	got := r.reset.mid().Sub(r.sent).Seconds()
 	stands := math.Abs(got-still) <= slack+width
 	moves := moved.lo-slack <= got && got <= moved.hi+slack
@@ -103,7 +103,7 @@ func (b *budget) compare(r reading) {
 	}
 }
 
-func (s span) mid() time.Time { return s.lo.Add(s.width() / 2) }
+func (s timeSpan) mid() time.Time { return s.lo.Add(s.width() / 2) }
 
 // narrow learns the period of a gradual refill from the time until the budget is
 // full: what was used, over how long it takes to come back.
@@ -117,17 +117,17 @@ func (b *budget) narrow(r reading) {
 	if used > 1 {
 		hi = r.reset.hi.Sub(r.sent).Seconds() / (used - 1) * b.limit
 	}
-	b.period.refine(span64{lo, hi})
+	b.period.refine(interval{lo, hi})
 }
 
 // refine intersects what is known with o, or begins anew with o where the two
 // contradict each other.
-func (s *span64) refine(o span64) {
+func (s *interval) refine(o interval) {
 	if o.hi <= 0 || o.lo > o.hi {
 		return
 	}
 	if lo, hi := max(s.lo, o.lo), min(s.hi, o.hi); s.hi > 0 && lo <= hi {
-		o = span64{lo, hi}
+		o = interval{lo, hi}
 	}
 	*s = o
 }
@@ -168,7 +168,7 @@ func (b *budget) observeWindow(r reading) {
 func (b *budget) slack(r reading) time.Duration {
 	s := jitter + r.resolution/2 + r.arrived.Sub(r.sent)/2
 	if l := b.length(); l > 0 {
-		s = min(s, seconds(l/4))
+		s = min(s, secondsOf(l/4))
 	}
 	return s
 }
@@ -192,7 +192,7 @@ func (b *budget) turned(r reading) {
 		b.turn.turned(r.sent)
 	}
 	if width := (old.width() + r.reset.width()).Seconds() / 2; gap > width {
-		b.gap.refine(span64{gap - width, gap + width})
+		b.gap.refine(interval{gap - width, gap + width})
 	}
 	own, left := r.spent-b.base, b.best
 	if !b.based {

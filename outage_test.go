@@ -69,8 +69,8 @@ func TestOutageOfAMinute(t *testing.T) {
 		{"half of them fail", func(req *http.Request, n int) (*http.Response, error) {
 			return answer(req, []int{200, 503}[n%2]), nil
 		}, 30 * time.Second, 1, false},
-		{"half of them fail, at random", func(req *http.Request, n int) (*http.Response, error) {
-			return answer(req, []int{200, 503}[rand.IntN(2)]), nil
+		{"three in five fail, at random", func(req *http.Request, n int) (*http.Response, error) {
+			return answer(req, []int{200, 200, 503, 503, 503}[rand.IntN(5)]), nil
 		}, 30 * time.Second, 1, false},
 	}
 	for _, tc := range cases {

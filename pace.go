@@ -7,7 +7,7 @@ import "time"
 // always costs a caller who sends in bursts, so it begins with a denial that the
 // stated budget does not explain, and is relaxed step by step when none follows.
 type smoothing struct {
-	bucket *bucket // nil: off
+	bucket *tokenBucket // nil: off
 	relax  time.Time
 	hold   time.Duration // from one step to the next; doubled by each relapse
 	struck time.Time
@@ -26,7 +26,7 @@ func (s *smoothing) strike(now, sent time.Time, perSecond float64) {
 	}
 	s.hold = min(max(2*s.hold, smoothHold), time.Hour)
 	s.struck, s.relax = now, now.Add(s.hold)
-	b := newBucket(perSecond, smoothBurst)
+	b := newTokenBucket(perSecond, smoothBurst)
 	b.take(now, smoothBurst)
 	s.bucket = &b
 }
@@ -55,9 +55,9 @@ func (s *smoothing) ready(now time.Time, ahead, n float64) time.Time {
 // pace finds the rate that a server admits which says nothing of its limits: it
 // is cut at a denial and grows while there is none.
 type pace struct {
-	bucket *bucket // nil until the first denial that no header explains
-	rate   float64 // per second
-	floor  float64 // where it stood after the last cut: it grows by a share of that
+	bucket *tokenBucket // nil until the first denial that no header explains
+	rate   float64      // per second
+	floor  float64      // where it stood after the last cut: it grows by a share of that
 	grown  time.Time
 	cut    time.Time
 	sent   recent
@@ -107,7 +107,7 @@ func (p *pace) denied(now, sent time.Time) {
 	if p.bucket != nil {
 		r = min(r, p.rate)
 	} else {
-		b := newBucket(1, 1)
+		b := newTokenBucket(1, 1)
 		p.bucket = &b
 	}
 	p.rate = max(r*paceCut, paceFloor)

@@ -136,9 +136,11 @@ func (l *Limiter) admit(q *queue, key string, req *http.Request, a *attempt) (*w
 		}
 	}
 	if w.turn != nil {
+		a.queued()
 		if err := l.wait(q, key, req, a, w); err != nil {
 			return nil, err
 		}
+		a.sending()
 	}
 	if a.gate != nil {
 		if err := a.gate.enter(time.Now()); err != nil {
@@ -200,7 +202,7 @@ func (l *Limiter) send(q *queue, key string, req *http.Request, a *attempt, w *w
 	}
 	learned := q.settle(now, key, w, ans)
 	if v.Class == ClassRateLimited && resp != nil && !l.Observe {
-		v.paced, v.readmit = true, q.readmit(now, w)
+		v.paced, v.readmit, v.patience = true, q.readmit(now, w), l.maxWait()
 	}
 	if learned != nil {
 		if t := traceOf(req.Context()); t != nil && t.Learned != nil {
@@ -248,7 +250,7 @@ func appendCeilings(to []ceiling, resource string, rates []Rate) []ceiling {
 		if burst <= 0 {
 			burst = max(1, r.N/10)
 		}
-		to = append(to, ceiling{resource, newBucket(float64(r.N)/r.Per.Seconds(), burst)})
+		to = append(to, ceiling{resource, newTokenBucket(float64(r.N)/r.Per.Seconds(), burst)})
 	}
 	return to
 }

@@ -2,18 +2,18 @@ package steadyhttp
 
 import "time"
 
-// span is a time that is known only to lie between two others.
-type span struct{ lo, hi time.Time }
+// timeSpan is a time that is known only to lie between two others.
+type timeSpan struct{ lo, hi time.Time }
 
-func (s span) known() bool { return !s.hi.IsZero() }
+func (s timeSpan) known() bool { return !s.hi.IsZero() }
 
 // widened is s with d added at both ends.
-func (s span) widened(d time.Duration) span { return span{s.lo.Add(-d), s.hi.Add(d)} }
+func (s timeSpan) widened(d time.Duration) timeSpan { return timeSpan{s.lo.Add(-d), s.hi.Add(d)} }
 
-func (s span) overlaps(o span) bool { return !s.lo.After(o.hi) && !o.lo.After(s.hi) }
+func (s timeSpan) overlaps(o timeSpan) bool { return !s.lo.After(o.hi) && !o.lo.After(s.hi) }
 
 // meet is what two spans have in common; ok is false if that is nothing.
-func (s span) meet(o span) (m span, ok bool) {
+func (s timeSpan) meet(o timeSpan) (m timeSpan, ok bool) {
 	m = s
 	if o.lo.After(m.lo) {
 		m.lo = o.lo
@@ -24,7 +24,7 @@ func (s span) meet(o span) (m span, ok bool) {
 	return m, !m.lo.After(m.hi)
 }
 
-func (s span) width() time.Duration { return s.hi.Sub(s.lo) }
+func (s timeSpan) width() time.Duration { return s.hi.Sub(s.lo) }
 
 // serverClock bounds how far the server's clock is ahead of this machine's. A
 // Date header is written at some moment between sending and arrival, and cuts
@@ -45,16 +45,16 @@ func (c *serverClock) learn(date, sent, arrived time.Time) {
 }
 
 // local is when the server's clock shows t.
-func (c *serverClock) local(t time.Time) span { return span{t.Add(-c.hi), t.Add(-c.lo)} }
+func (c *serverClock) local(t time.Time) timeSpan { return timeSpan{t.Add(-c.hi), t.Add(-c.lo)} }
 
 // turn is the end of a window as far as it is known, and what earlier windows
-// have taught about where within the stated span the true end lies. Servers
+// have taught about where within the stated timeSpan the true end lies. Servers
 // round whole seconds up, down or to the nearest, and say so nowhere.
 type turn struct {
-	at         span
+	at         timeSpan
 	resolution time.Duration
 
-	lo, hi float64   // the true end lies between these shares of the span; hi zero means nothing is known
+	lo, hi float64   // the true end lies between these shares of the timeSpan; hi zero means nothing is known
 	tried  time.Time // when a probe was turned down in this window
 }
 
@@ -63,14 +63,14 @@ type turn struct {
 const turnGuard = 100 * time.Millisecond
 
 // set is called for a new window.
-func (t *turn) set(at span, resolution time.Duration) {
+func (t *turn) set(at timeSpan, resolution time.Duration) {
 	t.at, t.resolution, t.tried = at, resolution, time.Time{}
 	if t.hi == 0 {
 		t.hi = 1
 	}
 }
 
-// point is the time at a share of the span.
+// point is the time at a share of the timeSpan.
 func (t *turn) point(share float64) time.Time {
 	return t.at.lo.Add(time.Duration(share * float64(t.at.width())))
 }

@@ -6,38 +6,38 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// bucket is a token bucket of x/time/rate that is asked at explicit times and
+// tokenBucket is a token bucket of x/time/rate that is asked at explicit times and
 // never waited on: rate's own Wait reserves the future, so that callers who give
 // up leave debts behind and a new rate does not reach those who sleep already.
-type bucket struct {
+type tokenBucket struct {
 	lim    *rate.Limiter
 	credit float64 // claims given back, which rate cannot take
 }
 
-func newBucket(perSecond float64, burst int) bucket {
-	return bucket{lim: rate.NewLimiter(rate.Limit(perSecond), burst)}
+func newTokenBucket(perSecond float64, burst int) tokenBucket {
+	return tokenBucket{lim: rate.NewLimiter(rate.Limit(perSecond), burst)}
 }
 
 // clamp bounds a cost, so that a request larger than the bucket passes when the
 // bucket is full instead of never.
-func (b *bucket) clamp(n float64) float64 { return min(n, float64(b.lim.Burst())) }
+func (b *tokenBucket) clamp(n float64) float64 { return min(n, float64(b.lim.Burst())) }
 
 // level is how much there is to take.
-func (b *bucket) level(now time.Time) float64 {
+func (b *tokenBucket) level(now time.Time) float64 {
 	return min(b.lim.TokensAt(now)+b.credit, float64(b.lim.Burst()))
 }
 
 // ready is when n can be taken, behind others who take ahead in all.
-func (b *bucket) ready(now time.Time, ahead, n float64) time.Time {
+func (b *tokenBucket) ready(now time.Time, ahead, n float64) time.Time {
 	need := ahead + b.clamp(n) - b.level(now)
 	if need <= 0 {
 		return now
 	}
-	return now.Add(seconds(need / float64(b.lim.Limit())))
+	return now.Add(secondsOf(need / float64(b.lim.Limit())))
 }
 
 // take takes n, down to nothing if there is less.
-func (b *bucket) take(now time.Time, n float64) {
+func (b *tokenBucket) take(now time.Time, n float64) {
 	n = b.clamp(n)
 	used := min(n, b.credit)
 	b.credit -= used
@@ -46,17 +46,17 @@ func (b *bucket) take(now time.Time, n float64) {
 	}
 }
 
-func (b *bucket) refund(n float64) {
+func (b *tokenBucket) refund(n float64) {
 	b.credit = min(b.credit+b.clamp(n), float64(b.lim.Burst()))
 }
 
-func (b *bucket) setRate(now time.Time, perSecond float64) {
+func (b *tokenBucket) setRate(now time.Time, perSecond float64) {
 	b.lim.SetLimitAt(now, rate.Limit(perSecond))
 }
 
-// seconds is f seconds as a duration: rounded up, so that what is waited for has
+// secondsOf is f seconds as a duration: rounded up, so that what is waited for has
 // come when the wait is over, and within what a duration can hold.
-func seconds(f float64) time.Duration {
+func secondsOf(f float64) time.Duration {
 	if !(f < maxHold.Seconds()*1e3) {
 		return maxHold * 1e3
 	}
