@@ -96,6 +96,13 @@ func (l *loan) sent() int64 {
 	return l.first.read
 }
 
+// differs tells whether the body turned out to have the wrong length.
+func (l *loan) differs() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.first.differs()
+}
+
 // GetBody is Request.GetBody for the attempt: what is read from it ends with the
 // attempt too.
 func (l *loan) GetBody() (io.ReadCloser, error) {
@@ -165,10 +172,14 @@ func (b *lentBody) Read(p []byte) (int, error) {
 	defer b.loan.mu.Unlock()
 	b.read += int64(n)
 	b.eof = b.eof || err == io.EOF
-	if b.length >= 0 && (b.read > b.length || b.eof && b.read != b.length) {
+	if b.differs() {
 		return n, errReplayDiffers
 	}
 	return n, err
+}
+
+func (b *lentBody) differs() bool {
+	return b.length >= 0 && (b.read > b.length || b.eof && b.read < b.length)
 }
 
 // Close closes the caller's body at most once.

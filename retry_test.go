@@ -1,7 +1,6 @@
 package steadyhttp
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -155,7 +156,355 @@ func TestLastResponseIsReturnedIntact(t *testing.T) {
 	})
 }
 
-var (
-	_ = bytes.NewReader
-	_ = errors.Is
-)
+// retryAt is a Classifier whose responses ask to come back after so long.
+func retryAt(base http.RoundTripper, class Class, after time.Duration) *Classifier {
+	return &Classifier{Base: base, Classify: func(resp *http.Response, err error) Outcome {
+		if err != nil || resp.StatusCode < 400 {
+			return Outcome{}
+		}
+		return Outcome{Class: class, Retryable: true, RetryAt: time.Now().Add(after)}
+	}}
+}
+
+func TestServersTimeIsKeptAndNeverUndercut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		base := &repliesBase{replies: []reply{replyWith(503), replyWith(200)}}
+		r := &Retrier{Base: retryAt(base, ClassOverloaded, 7*time.Second)}
+		resp, err := r.RoundTrip(postChat(t, chatCall))
+		if err != nil || resp.StatusCode != 200 {
+			t.Fatalf("got %v, %v", resp, err)
+		}
+		if got := base.at[1]; got < 7*time.Second || got > 7700*time.Millisecond {
+			t.Errorf("retried after %v, want 7 s and at most a tenth more", got)
+		}
+	})
+}
+
+func TestDelayThatIsTooLongReturnsTheResponseAtOnce(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		timeout time.Duration
+		after   time.Duration
+	}{
+		{"over MaxDelay", time.Hour, 2 * time.Minute},
+		{"past the deadline", 3 * time.Second, 4 * time.Second},
+		{"backoff past the deadline", 400 * time.Millisecond, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				base := &repliesBase{replies: []reply{replyWith(503), replyWith(200)}}
+				r := &Retrier{Base: retryAt(base, ClassOverloaded, tt.after)}
+				ctx, cancel := context.WithTimeout(t.Context(), tt.timeout)
+				defer cancel()
+				start := time.Now()
+				resp, err := r.RoundTrip(postChat(t, chatCall).WithContext(ctx))
+				if err != nil || resp.StatusCode != 503 {
+					t.Fatalf("got %v, %v", resp, err)
+				}
+				if got := time.Since(start); got != 0 {
+					t.Errorf("took %v", got)
+				}
+				if got := readAll(t, resp); got != "body of 503" {
+					t.Errorf("body: got %q", got)
+				}
+			})
+		})
+	}
+}
+
+func TestWhatCannotSucceedIsSentOnce(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		status int
+		body   string
+	}{
+		{"no money", 402, `{"error":{"message":"insufficient funds","code":"insufficient_funds"}}`},
+		{"bad key", 401, `{"error":{"message":"bad key","code":"invalid_api_key"}}`},
+		{"content filter", 400, `{"error":{"message":"filtered","code":"content_filter"}}`},
+		{"not found", 404, `{}`},
+		{"success", 200, `{}`},
+		{"redirect", 302, ``},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				base := &repliesBase{replies: []reply{func(req *http.Request) (*http.Response, error) {
+					resp, _ := replyWith(tt.status, "Content-Type", "application/json", "Location", "/elsewhere")(req)
+					resp.Body, resp.ContentLength = io.NopCloser(strings.NewReader(tt.body)), int64(len(tt.body))
+					return resp, nil
+				}}}
+				resp, err := NewTransport(base).RoundTrip(postChat(t, chatCall))
+				if err != nil || resp.StatusCode != tt.status || base.sent() != 1 {
+					t.Fatalf("got %v, %v after %d requests", resp, err, base.sent())
+				}
+				if got := readAll(t, resp); got != tt.body {
+					t.Errorf("body: got %q, want %q", got, tt.body)
+				}
+			})
+		})
+	}
+}
+
+func TestWhatMayBeRepeated(t *testing.T) {
+	refused, reset := replyError(syscall.ECONNREFUSED), replyError(syscall.ECONNRESET)
+	for _, tt := range []struct {
+		name   string
+		method string
+		path   string
+		header string
+		body   string
+		reply  reply
+		want   bool
+	}{
+		{"GET", "GET", "/", "", "", replyWith(500), true},
+		{"no method", "", "/", "", "", replyWith(500), true},
+		{"HEAD", "HEAD", "/", "", "", reset, true},
+		{"PUT", "PUT", "/", "", "x", replyWith(502), true},
+		{"DELETE", "DELETE", "/", "", "", replyWith(502), true},
+		{"PATCH", "PATCH", "/", "", "x", replyWith(502), false},
+		{"POST", "POST", "/orders", "", "x", replyWith(500), false},
+		{"POST that was reset", "POST", "/orders", "", "x", reset, false},
+		{"POST that was denied", "POST", "/orders", "", "x", replyWith(429), true},
+		{"POST that was not sent", "POST", "/orders", "", "x", refused, true},
+		{"POST with a key", "POST", "/orders", "Idempotency-Key", "x", replyWith(500), true},
+		{"PATCH with a key", "PATCH", "/orders", "X-Idempotency-Key", "x", replyWith(500), true},
+		{"POST of an SDK", "POST", "/orders", "X-Stainless-Retry-Count", "x", replyWith(500), true},
+		{"chat", "POST", "/v1/chat/completions", "", chatCall, replyWith(500), true},
+		{"chat that was reset", "POST", "/v1/chat/completions", "", chatCall, reset, true},
+		{"messages", "POST", "/v1/messages/", "", chatCall, replyWith(500), true},
+		{"messages to people", "POST", "/channels/7/messages", "", `{"content":"hi"}`, replyWith(500), false},
+		{"embeddings", "POST", "/v1/embeddings", "", chatCall, replyWith(500), true},
+		{"Gemini", "POST", "/v1beta/models/gemini-3:generateContent", "", `{"contents":[]}`, replyWith(500), true},
+		{"Azure", "POST", "/openai/deployments/d/chat/completions", "", `{"messages":[]}`, replyWith(500), true},
+		{"completions of another kind", "POST", "/v1/autocompletions", "", chatCall, replyWith(500), false},
+		{"files", "POST", "/v1/files", "", chatCall, replyWith(500), false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				base := &repliesBase{replies: []reply{tt.reply, replyWith(200)}}
+				req, err := http.NewRequest("POST", "http://example.com"+tt.path, strings.NewReader(tt.body))
+				if err != nil {
+					t.Fatal(err)
+				}
+				req.Method = tt.method
+				req.Header.Set("Content-Type", "application/json")
+				if tt.header != "" {
+					req.Header[tt.header] = nil // present is enough
+				}
+				if tt.body == "" {
+					req.Body, req.GetBody, req.ContentLength = nil, nil, 0
+				}
+				resp, err := (&Retrier{Base: base}).RoundTrip(req)
+				if got := base.sent() > 1; got != tt.want {
+					t.Errorf("repeated: got %t, want %t (%v, %v)", got, tt.want, resp, err)
+				}
+			})
+		})
+	}
+}
+
+func TestReplayableDecides(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, want := range []bool{true, false} {
+			base := &repliesBase{replies: []reply{replyWith(500), replyWith(200)}}
+			asked := 0
+			r := &Retrier{Base: base, Replayable: func(*http.Request) bool { asked++; return want }}
+			if _, err := r.RoundTrip(getModels(t)); err != nil {
+				t.Fatal(err)
+			}
+			if got := base.sent() == 2; got != want || asked != 1 {
+				t.Errorf("repeated: got %t, want %t; asked %d times", got, want, asked)
+			}
+		}
+	})
+}
+
+func TestRetrierThatIsOffPassesTheRequestItself(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		r    *Retrier
+		ctx  context.Context
+	}{
+		{"MaxAttempts", &Retrier{MaxAttempts: -1}, t.Context()},
+		{"WithoutRetry", &Retrier{}, WithoutRetry(t.Context())},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			base := &repliesBase{replies: []reply{replyWith(503)}}
+			tt.r.Base = base
+			req := postChat(t, chatCall).WithContext(tt.ctx)
+			if resp, err := tt.r.RoundTrip(req); err != nil || resp.StatusCode != 503 || base.sent() != 1 {
+				t.Fatalf("got %v, %v after %d requests", resp, err, base.sent())
+			}
+			if base.reqs[0] != req {
+				t.Error("the base got another request")
+			}
+		})
+	}
+}
+
+func TestOneAttemptNeverRetries(t *testing.T) {
+	base := &repliesBase{replies: []reply{replyWith(503)}}
+	if resp, err := (&Retrier{Base: base, MaxAttempts: 1}).RoundTrip(getModels(t)); err != nil || resp.StatusCode != 503 || base.sent() != 1 {
+		t.Errorf("got %v, %v after %d requests", resp, err, base.sent())
+	}
+}
+
+func TestWhatCannotBeReplayedIsSentOnce(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		edit func(*http.Request)
+	}{
+		{"no GetBody", func(r *http.Request) { r.GetBody = nil }},
+		{"trailer", func(r *http.Request) { r.Trailer = http.Header{"X-Sum": nil} }},
+		{"upgrade", func(r *http.Request) { r.Header.Set("Upgrade", "websocket") }},
+		{"CONNECT", func(r *http.Request) { r.Method = "CONNECT" }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			base := &repliesBase{replies: []reply{replyWith(429), replyWith(200)}}
+			req := postChat(t, chatCall)
+			tt.edit(req)
+			body := req.Body
+			resp, err := (&Retrier{Base: base}).RoundTrip(req)
+			if err != nil || resp.StatusCode != 429 || base.sent() != 1 {
+				t.Fatalf("got %v, %v after %d requests", resp, err, base.sent())
+			}
+			if base.reqs[0].Body != body {
+				t.Error("the body was replaced")
+			}
+		})
+	}
+}
+
+func TestAnswerIsAResponseOrAnError(t *testing.T) {
+	closed := &closings{Reader: strings.NewReader("x")}
+	broken := errors.New("broken")
+	for name, answers := range map[string]reply{
+		"both": func(req *http.Request) (*http.Response, error) {
+			resp, _ := replyWith(503)(req)
+			resp.Body = closed
+			return resp, broken
+		},
+		"neither": func(req *http.Request) (*http.Response, error) { return nil, nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			base := &repliesBase{replies: []reply{answers}}
+			resp, err := (&Retrier{Base: base, MaxAttempts: 1}).RoundTrip(getModels(t))
+			if resp != nil || err == nil {
+				t.Errorf("got %v, %v", resp, err)
+			}
+		})
+	}
+	if closed.n.Load() == 0 {
+		t.Error("the response's body was not closed")
+	}
+}
+
+// closings counts how often it is closed.
+type closings struct {
+	io.Reader
+	n atomic.Int32
+}
+
+func (c *closings) Close() error { c.n.Add(1); return nil }
+
+func TestErrorOfTheBaseIsReturnedAsItIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broken := errors.New("broken")
+		base := &repliesBase{replies: []reply{replyError(broken)}}
+		resp, err := (&Retrier{Base: base}).RoundTrip(getModels(t))
+		if resp != nil || err != broken || base.sent() != 4 {
+			t.Errorf("got %v, %v after %d requests", resp, err, base.sent())
+		}
+	})
+}
+
+func TestCallGivenUpWhileWaitingTellsWhyAndWhatWasSaid(t *testing.T) {
+	why := errors.New("changed my mind")
+	broken := &brokenError{}
+	for _, tt := range []struct {
+		name  string
+		reply reply
+	}{
+		{"after a response", replyWith(503)},
+		{"after an error", replyError(broken)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				base := &repliesBase{replies: []reply{tt.reply}}
+				ctx, cancel := context.WithCancelCause(t.Context())
+				time.AfterFunc(300*time.Millisecond, func() { cancel(why) })
+				start := time.Now()
+				resp, err := (&Retrier{Base: base}).RoundTrip(postChat(t, chatCall).WithContext(ctx))
+				if resp != nil || !errors.Is(err, context.Canceled) || !errors.Is(err, why) {
+					t.Fatalf("got %v, %v", resp, err)
+				}
+				if got := time.Since(start); got != 300*time.Millisecond || base.sent() != 1 {
+					t.Errorf("returned after %v and %d requests", got, base.sent())
+				}
+				var said interface{ Outcome() Outcome }
+				if !errors.As(err, &said) || !said.Outcome().Retryable {
+					t.Errorf("the last attempt's outcome is not in %v", err)
+				}
+				if o := OutcomeOf(nil, err); o.Class != ClassCanceled {
+					t.Errorf("class: got %v", o.Class)
+				}
+				var last *brokenError
+				if got, want := errors.As(err, &last), tt.name == "after an error"; got != want {
+					t.Errorf("the last attempt's error in the chain: got %t, want %t", got, want)
+				}
+				if timeout, ok := err.(interface{ Timeout() bool }); !ok || timeout.Timeout() {
+					t.Errorf("Timeout: got %t, %t", ok, ok && timeout.Timeout())
+				}
+			})
+		})
+	}
+}
+
+type brokenError struct{}
+
+func (*brokenError) Error() string { return "broken" }
+
+func TestRequestCancelEndsTheWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		base := &repliesBase{replies: []reply{replyWith(503)}}
+		req := getModels(t)
+		cancel := make(chan struct{})
+		req.Cancel = cancel
+		time.AfterFunc(time.Millisecond, func() { close(cancel) })
+		start := time.Now()
+		resp, err := (&Retrier{Base: base}).RoundTrip(req)
+		if resp != nil || !errors.Is(err, context.Canceled) || time.Since(start) != time.Millisecond {
+			t.Errorf("got %v, %v after %v", resp, err, time.Since(start))
+		}
+	})
+}
+
+func TestPanicOfTheBaseClosesTheBody(t *testing.T) {
+	for _, getBody := range []bool{true, false} {
+		body := &closings{Reader: strings.NewReader("x")}
+		req := postChat(t, "x")
+		req.Body = body
+		if !getBody {
+			req.GetBody = nil
+		}
+		func() {
+			defer func() { recover() }()
+			(&Retrier{Base: panics{}}).RoundTrip(req)
+		}()
+		if got := body.n.Load(); got != 1 {
+			t.Errorf("GetBody %t: closed %d times", getBody, got)
+		}
+	}
+}
+
+type panics struct{}
+
+func (panics) RoundTrip(*http.Request) (*http.Response, error) { panic("base") }
+
+func TestRequestThatSaysNothingIsTheBasesToRefuse(t *testing.T) {
+	for _, req := range []*http.Request{{}, {URL: getModels(t).URL}, {Header: http.Header{}}} {
+		base := &repliesBase{replies: []reply{replyError(errors.New("nil"))}}
+		if _, err := (&Retrier{Base: base}).RoundTrip(req); err == nil || base.sent() != 1 || base.reqs[0] != req {
+			t.Errorf("%+v: %v after %d requests", req, err, base.sent())
+		}
+	}
+}

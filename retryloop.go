@@ -34,31 +34,32 @@ func (s *series) loop() {
 var standIn = &http.Request{Method: http.MethodGet, URL: &url.URL{Scheme: "http", Host: "series.invalid"}, Header: http.Header{}}
 
 // engine is the transport of the library's client. The first round of the loop is
-// the attempt that was made before it.
+// the attempt that was made before it. It has no CloseIdleConnections, which the
+// library calls whenever it gives up.
 type engine struct {
-	*series
+	series *series
 	rounds int
 }
 
 // RoundTrip makes the attempt that is planned.
 func (e *engine) RoundTrip(*http.Request) (*http.Response, error) {
-	if e.rounds++; e.rounds > 1 && e.wait() {
-		e.try()
+	if e.rounds++; e.rounds > 1 && e.series.wait() {
+		e.series.try()
 	}
 	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: leftover{e.series}}, nil
 }
 
 func (e *engine) checkRetry(context.Context, *http.Response, error) (bool, error) {
-	return e.rounds == 1 || !e.gaveUp && e.next(), nil
+	return e.rounds == 1 || !e.series.gaveUp && e.series.next(), nil
 }
 
 // leftover is the body of a stand-in. The library reads and closes it only if it
 // goes on to another attempt, and then it is time to drop the real one.
-type leftover struct{ *series }
+type leftover struct{ series *series }
 
 func (l leftover) Read([]byte) (int, error) { return 0, io.EOF }
 
 func (l leftover) Close() error {
-	l.discard()
+	l.series.discard()
 	return nil
 }

@@ -64,16 +64,16 @@ func (r *Retrier) next(s standing, now time.Time) plan {
 	wait := s.RetryAt.Sub(now)
 	switch {
 	case wait <= 0: // none stated, or one that has come: a permission, not a schedule
-		wait = r.backoff(s.spent, s.random)
+		p.at = now.Add(r.backoff(s.spent, s.random))
 	case wait > r.maxDelay():
 		return plan{}
 	default:
-		jittered := wait + time.Duration(s.random*float64(min(wait/10, maxJitter)))
-		if s.inTime(now.Add(jittered)) {
-			wait = jittered
+		p.at = s.RetryAt
+		late := p.at.Add(time.Duration(s.random * float64(min(wait/10, maxJitter))))
+		if s.inTime(late) {
+			p.at = late
 		}
 	}
-	p.at = now.Add(wait)
 	if !s.inTime(p.at) {
 		return plan{}
 	}

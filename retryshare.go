@@ -20,7 +20,7 @@ const (
 // counters is small enough to keep one for each of many hosts, and cannot err
 // upwards.
 type retryShare struct {
-	waiting atomic.Int32 // calls that wait for this host's circuit
+	waiting atomic.Int32 // calls that wait for a circuit to close
 
 	mu             sync.Mutex
 	slot           int64 // number of the current slot, since 1970

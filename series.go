@@ -14,7 +14,7 @@ type series struct {
 	*Retrier
 	req   *http.Request // the caller's, which is never changed
 	outer *attempt      // that a layer above made; nil if none did
-	host  *retryShare   // of the call's host; nil if retries have no bound
+	host  *retryShare   // of the call's host
 	sdk   int           // which of its tries an SDK is making; -1 without one
 	batch bool
 	alone bool // there can be no further attempt
@@ -50,10 +50,8 @@ func (r *Retrier) begin(req *http.Request) *series {
 	s := &series{Retrier: r, req: req, sdk: sdkRetries(req), length: -1, alone: !canReplay(req)}
 	s.outer, _ = req.Context().Value(attemptKey{}).(*attempt)
 	s.batch = priorityOf(req.Context()) == PriorityBatch
-	if r.RetryShare >= 0 {
-		s.host = r.hostOf(req)
-		s.host.call(time.Now())
-	}
+	s.host = r.hostOf(req)
+	s.host.call(time.Now())
 	return s
 }
 
@@ -79,6 +77,9 @@ func (s *series) try() {
 	}
 	if t := s.attempt.timeout; t != nil && !t.stop() {
 		resp, err = nil, timedOutError(resp, err)
+	}
+	if err != nil && s.loan != nil {
+		s.loan.end()
 	}
 	s.resp, s.err = resp, err
 	s.verdict = settle(s.attempt, s.req, resp, err)
@@ -134,7 +135,7 @@ func (s *series) lend(out *http.Request) {
 // next tells whether there is to be a further attempt, and prepares it. From then
 // on the last response is of no more use.
 func (s *series) next() bool {
-	if s.alone || s.over() {
+	if s.alone || s.over() || s.loan != nil && s.loan.differs() {
 		return false
 	}
 	now := time.Now()
@@ -193,12 +194,12 @@ func (s *series) replayable() bool {
 // takeShare takes a retry out of the host's share. A batch call waits until there
 // is one, with the response in hand: it may be the last, if there is a deadline.
 func (s *series) takeShare() bool {
-	if s.host == nil {
-		return true
-	}
 	share := s.RetryShare
-	if share == 0 {
+	switch {
+	case share == 0:
 		share = defaultShare
+	case share < 0:
+		return true
 	}
 	for {
 		ok, again := s.host.take(share, time.Now())
@@ -255,9 +256,12 @@ func (s *series) wait() bool {
 	if open == nil {
 		return s.sleep(s.plan.at, nil)
 	}
+	queued := s.host.waiting.Add(1)
+	defer s.host.waiting.Add(-1)
 	if t := traceOf(s.req.Context()); t != nil && t.Waiting != nil {
 		info := s.info()
-		t.Waiting(WaitInfo{Key: open.Key, Method: info.Method, Host: info.Host, Expected: time.Until(s.plan.at), Queued: 1})
+		t.Waiting(WaitInfo{Key: open.Key, Method: info.Method, Host: info.Host,
+			Expected: time.Until(s.plan.at), Queued: int(queued)})
 	}
 	return s.sleep(s.plan.at, open.changed)
 }
@@ -318,12 +322,14 @@ func (s *series) finish() (*http.Response, error) {
 func (s *series) interrupt() {
 	ctx := s.req.Context()
 	err := &interruptedError{ended: ended(ctx), last: s.err, outcome: s.verdict.Outcome}
-	s.discard()
-	s.err = err
+	if s.resp != nil && s.resp.Body != nil {
+		s.resp.Body.Close()
+	}
+	s.resp, s.err = nil, err
 	s.verdict = &verdict{Outcome: classifyEnded(ctx, err.ended)}
 }
 
-// discard drops the response of an attempt that will not be returned.
+// discard drops the response of an attempt that is followed by another.
 func (s *series) discard() {
 	drain(s.resp)
 	s.resp = nil
@@ -341,12 +347,15 @@ func (s *series) release() {
 	if s.resp != nil {
 		return
 	}
-	if s.loan != nil {
-		s.loan.end()
-	}
 	if t := s.attempt.timeout; t != nil {
-		t.timer.Stop()
+		t.stop()
 		t.cancel(nil)
+	}
+	switch {
+	case s.loan != nil:
+		s.loan.end()
+	case s.err == nil: // a panic: nobody else closes it
+		closeBody(s.req)
 	}
 }
 
