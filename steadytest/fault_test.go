@@ -25,6 +25,7 @@ func inBothForms(t *testing.T, p func() *steadytest.Provider, test func(t *testi
 	})
 	t.Run("round tripper", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
+			wallClock()
 			p := p()
 			test(t, p, p, "http://api.test")
 		})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -81,28 +82,38 @@ func statusText(status int) string {
 // forgotten.
 const maxBody = 64 << 20
 
-// readBody reads and closes the request's body. When the context ends first the
-// body is closed, which ends a Read that waits.
+// readBody reads and closes the request's body, and refuses a request as
+// http.Transport does. When the context ends first the body is closed, which ends a
+// Read that waits.
 func readBody(req *http.Request) ([]byte, error) {
-	if req.Body == nil || req.Body == http.NoBody {
-		return nil, endOf(req.Context(), req)
+	if req.Body != nil {
+		defer req.Body.Close()
 	}
-	defer req.Body.Close()
-	if err := endOf(req.Context(), req); err != nil {
+	switch err := endOf(req.Context(), req); {
+	case req.URL == nil:
+		return nil, errors.New("http: nil Request.URL")
+	case req.Header == nil:
+		return nil, errors.New("http: nil Request.Header")
+	case err != nil, req.Body == nil, req.Body == http.NoBody:
 		return nil, err
 	}
 	stop := context.AfterFunc(req.Context(), func() { req.Body.Close() })
 	defer stop()
-	buf := bytes.Buffer{}
+	var buf bytes.Buffer
 	if n := req.ContentLength; n > 0 && n <= maxBody {
 		buf.Grow(int(n) + bytes.MinRead)
 	}
-	_, err := buf.ReadFrom(io.LimitReader(req.Body, maxBody))
+	n, err := buf.ReadFrom(io.LimitReader(req.Body, maxBody))
 	if err == nil {
-		_, err = io.Copy(io.Discard, req.Body)
+		var more int64
+		more, err = io.Copy(io.Discard, req.Body)
+		n += more
 	}
-	if ended := endOf(req.Context(), req); ended != nil {
+	switch ended := endOf(req.Context(), req); {
+	case ended != nil:
 		return nil, ended
+	case err == nil && req.ContentLength > 0 && req.ContentLength != n:
+		return nil, fmt.Errorf("http: ContentLength=%d with Body length %d", req.ContentLength, n)
 	}
 	return buf.Bytes(), err
 }
