@@ -316,15 +316,36 @@ var closedSignal = func() <-chan struct{} {
 	return ch
 }()
 
-// opened is closed once the circuit has opened since the request arrived.
+// opened is closed once the circuit has opened since the request arrived. Who
+// asks for it holds the request back: a claim that was made on arrival, because
+// a foreign layer hides that Limiter, is given back until it lets go.
 func (p *pass) opened() <-chan struct{} {
 	c := p.circuit
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if p.epoch != c.epoch {
+	switch {
+	case p.epoch != c.epoch:
 		return closedSignal
+	case !p.left:
+		p.giveBackLocked()
 	}
 	return signalLocked(&c.nextOpening)
+}
+
+// giveBackLocked takes the claim back, if there is one.
+func (p *pass) giveBackLocked() {
+	if p.done != nil {
+		p.freeSlotLocked()
+		if !p.expired {
+			p.done(errIgnored)
+		}
+	}
+	p.entered, p.done, p.expired, p.attempt.probe = false, nil, false, false
+}
+
+func (p *pass) freeSlotLocked() {
+	c := p.circuit
+	c.probes = slices.DeleteFunc(c.probes, func(other *pass) bool { return other == p })
 }
 
 // leave counts the request as it ends, and tells when it was sent, if it was.
@@ -345,12 +366,12 @@ func (p *pass) leaveLocked(now time.Time, t tally, retryAt time.Time) StateInfo 
 		return StateInfo{}
 	}
 	switch {
+	case t == tallyIgnored:
+		p.giveBackLocked()
 	case p.done != nil:
-		c.probes = slices.DeleteFunc(c.probes, func(other *pass) bool { return other == p })
-		if !p.expired || t != tallyIgnored {
-			p.done(engineError[t])
-		}
-	case t != tallyIgnored:
+		p.freeSlotLocked()
+		p.done(engineError[t])
+	default:
 		c.recordLocked(t)
 	}
 	return c.movedLocked(from, now, retryAt)

@@ -132,6 +132,30 @@ func TestProbeTimeoutRunsFromSending(t *testing.T) {
 	})
 }
 
+// A probe that succeeded keeps its slot: it is one of the successes that close.
+func TestHungProbesAloneLoseTheirSlots(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		soon()
+		c := openCircuit(&Breaker{Probes: 3})
+		time.Sleep(time.Second)
+		for i := range 3 {
+			p, err := arrival(c, true)
+			if err != nil {
+				t.Fatalf("probe %d: %v", i, err)
+			}
+			if i == 0 {
+				succeed(p)
+			}
+		}
+		time.Sleep(30 * time.Second)
+		for i, want := range []bool{true, true, false} {
+			if _, err := arrival(c, true); (err == nil) != want {
+				t.Errorf("probe %d after ProbeTimeout: %v", i, err)
+			}
+		}
+	})
+}
+
 func TestOpeningVoidsClaims(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		soon()
@@ -146,6 +170,49 @@ func TestOpeningVoidsClaims(t *testing.T) {
 		}
 		if _, sent := early.leave(time.Now(), Outcome{Class: ClassRefused}); sent {
 			t.Error("it counts as sent")
+		}
+	})
+}
+
+// A Limiter that the Breaker cannot see, behind a foreign layer, shows itself
+// when it holds a request back: as if it were seen, nothing is claimed until it
+// lets go.
+func TestHiddenQueueHoldsNoClaim(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		soon()
+		c := newCircuit("k", (&Breaker{}).policy())
+		for range 50 {
+			p, _ := arrival(c, true)
+			p.opened()
+			if _, sent := p.leave(time.Now(), Outcome{Class: ClassTimeout}); sent {
+				t.Fatal("a call that timed out in the queue was sent")
+			}
+		}
+		if got := c.stateAt(time.Now()); got != StateClosed {
+			t.Errorf("%v after 50 timeouts in the queue", got)
+		}
+
+		c = openCircuit(&Breaker{Probes: 2})
+		time.Sleep(time.Second)
+		queued, _ := arrival(c, true)
+		if isClosed(queued.opened()) || isClosed(queued.opened()) || queued.attempt.probe {
+			t.Error("it is told that the circuit opened, or still is a probe")
+		}
+		first, err := arrival(c, true)
+		if err != nil {
+			t.Fatalf("the first slot is taken: %v", err)
+		}
+		succeed(first)
+		first.opened() // a straggler's question
+		if err := queued.enter(time.Now()); err != nil || !queued.attempt.probe {
+			t.Errorf("leaving the queue: %v", err)
+		}
+		if _, err := arrival(c, true); err == nil {
+			t.Error("there is a third slot")
+		}
+		succeed(queued)
+		if got := c.stateAt(time.Now()); got != StateClosed {
+			t.Errorf("%v after two successes", got)
 		}
 	})
 }
