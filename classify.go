@@ -1,7 +1,9 @@
 package steadyhttp
 
 import (
+	"context"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -95,10 +97,11 @@ func (c *Classifier) RoundTrip(req *http.Request) (*http.Response, error) {
 		v.Outcome = c.Classify(resp, err)
 	}
 	if v.Class == classUnset {
-		if err != nil {
+		switch {
+		case err != nil:
 			v.Outcome = classifyEnded(out.Context(), err)
-		} else {
-			v.Outcome = Classify(resp, nil)
+		case resp != nil:
+			v.Outcome = classify(out.Context(), time.Now(), resp)
 		}
 	}
 	deliver(a, req, resp, err, v)
@@ -108,7 +111,9 @@ func (c *Classifier) RoundTrip(req *http.Request) (*http.Response, error) {
 
 func (c *Classifier) CloseIdleConnections() { closeIdle(c.Base) }
 
-// OutcomeOf returns the verdict that a Classifier already reached, else Classify.
+// OutcomeOf returns the verdict that a Classifier already reached on a response
+// or an error, as they come out of an [http.Client] or of an SDK's own error,
+// else that of Classify. The verdict is there even if the body has been read.
 func OutcomeOf(resp *http.Response, err error) Outcome {
 	if v := verdictOn(nil, resp, err); v != nil {
 		return v.Outcome
@@ -116,20 +121,57 @@ func OutcomeOf(resp *http.Response, err error) Outcome {
 	return Classify(resp, err)
 }
 
-// Classify …
+// Classify says what a response, or the error in its place, means. It knows the
+// formats of many APIs, and for the rest goes by the status.
+//
+// It reads no more than 64 KiB of the body of a response with a status of 400 or
+// more, waits for it no longer than a second or the request's context allows,
+// and leaves a body in its place that begins with the same bytes. It reads no
+// other body, and none of a response to HEAD.
 func Classify(resp *http.Response, err error) Outcome {
-	if err != nil {
+	switch {
+	case err != nil:
 		return classifyError(err)
+	case resp == nil:
+		return Outcome{Class: ClassNetwork}
 	}
-	switch s := resp.StatusCode; {
-	case s < 400:
-		return Outcome{Class: ClassSuccess}
-	case s == 429:
-		return Outcome{Class: ClassRateLimited, Retryable: true}
-	case s == 503:
-		return Outcome{Class: ClassOverloaded, Retryable: true}
-	case s >= 500:
-		return Outcome{Class: ClassServerError, Retryable: true}
+	ctx := context.Background()
+	if resp.Request != nil {
+		ctx = resp.Request.Context()
 	}
-	return Outcome{Class: ClassClientError}
+	return classify(ctx, time.Now(), resp)
+}
+
+// classify is Classify for a response that arrived at a time.
+func classify(ctx context.Context, now time.Time, resp *http.Response) Outcome {
+	h := readHeaders(resp.Header, now)
+	o := Outcome{Quotas: h.quotas, RequestID: clip(h.requestID.value, maxWord)}
+	if statusOf(resp.StatusCode).class == ClassSuccess {
+		o.Class = ClassSuccess
+		return o
+	}
+	data, more := peekBody(ctx, resp)
+	b := readBody(data, more, resp.Header.Get("Content-Type"))
+	if b.headers != nil {
+		quoted := readHeaders(b.headers, now)
+		quoted.clock.date = h.clock.date
+		if len(h.quotas) == 0 {
+			h.quotas = quoted.quotas
+		}
+		if !b.hasDelay && quoted.delay.ok {
+			b.delay, b.hasDelay = parseDelay(quoted.delay.value, h.clock)
+		}
+	}
+	if name, _, _ := strings.Cut(h.errorType.value, ":"); b.typ == "" {
+		b.typ = clip(name, maxWord)
+	}
+	o.Quotas = h.quotas
+	o.Code, o.Type, o.Message, o.Param = b.code, b.typ, b.message, b.param
+	o.RequestID = firstOf(o.RequestID, b.requestID)
+	o.Class, o.Retryable = judge(resp.StatusCode, &h, &b)
+	throttled := o.Class == ClassRateLimited || o.Class == ClassQuotaExhausted
+	if d, ok := delayOf(&h, &b, throttled); ok {
+		o.RetryAt = now.Add(d)
+	}
+	return o
 }

@@ -1,0 +1,367 @@
+package steadyhttp
+
+import (
+	"bytes"
+	"html"
+	"net/http"
+	"strings"
+	"time"
+)
+
+const (
+	maxMessage = 8 << 10 // of Outcome.Message, and of what is searched for phrases
+	maxWord    = 256     // of the other texts in an Outcome
+	maxMarks   = 12
+)
+
+// errorBody is what the body of an error says.
+type errorBody struct {
+	code, typ, message, param, requestID string
+
+	text  string   // where phrases are looked for
+	marks []string // identifiers besides code and typ that may tell what happened
+
+	delay    time.Duration
+	hasDelay bool // by a field, not by the text
+
+	headers http.Header // quoted from the API behind this one
+
+	exhausted bool // a quota of a day, or of nothing
+	scheduled bool // the details say when to retry
+	flagged   bool // the details say what a filter has found
+}
+
+// readBody understands the body of an error in any of the shapes in use. more
+// says that it goes on after data, so that what is there of an object may be
+// believed; a body that breaks off by itself may not.
+func readBody(data []byte, more bool, contentType string) (b errorBody) {
+	text, cut := decodeBody(data)
+	text = eventData(text)
+	switch {
+	case len(text) == 0:
+	case text[0] == '{' || text[0] == '[':
+		b.readJSON(parseJSON(text), more || cut)
+	case text[0] == '<':
+		b.readXML(text)
+	case text[0] == '"':
+		b.message = parseJSON(text).root().text()
+		b.text = b.message
+	case string(bytes.TrimSpace(text)) == "null":
+	default:
+		b.text = clip(strings.ToValidUTF8(string(text[:min(len(text), maxMessage)]), "\uFFFD"), maxMessage)
+		if !hasWord(contentType, "html") {
+			b.message = strings.TrimSpace(b.text)
+		}
+	}
+	b.message = clip(b.message, maxMessage)
+	for _, s := range []*string{&b.code, &b.typ, &b.param, &b.requestID} {
+		*s = clip(*s, maxWord)
+	}
+	return b
+}
+
+// clip cuts s to at most n bytes, between runes.
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(s[:n], "")
+}
+
+// hasWord is strings.Contains without regard to case.
+func hasWord(s, word string) bool {
+	for ; len(s) >= len(word); s = s[1:] {
+		if hasPrefixFold(s, word) {
+			return true
+		}
+	}
+	return false
+}
+
+// eventData is the data of the first event, if text is an event stream.
+func eventData(text []byte) []byte {
+	for _, field := range []string{"event:", "data:", ":", "id:", "retry:"} {
+		if bytes.HasPrefix(text, []byte(field)) {
+			for line := range bytes.Lines(text) {
+				if data, ok := bytes.CutPrefix(line, []byte("data:")); ok {
+					return bytes.TrimSpace(data)
+				}
+			}
+		}
+	}
+	return text
+}
+
+// The names under which the parts of an error are found, in order of
+// preference, within the object that describes it.
+var (
+	errorKeys   = []string{"error", "Error", "errors", "detail", "fault"}
+	codeKeys    = []string{"code", "error_code", "errorCode", "Code", "errorcode"}
+	typeKeys    = []string{"type", "error_type", "errorType", "Type"}
+	messageKeys = []string{
+		"message", "Message", "msg", "detail", "description", "error_description", "error_message",
+		"errorMessage", "errorMessages", "title", "faultstring", "errors", "error",
+	}
+	requestIDKeys = []string{"request_id", "requestId", "RequestId", "requestID"}
+
+	// markPaths lead to further identifiers.
+	markPaths = [][]string{
+		{"innererror", "code"}, {"metadata", "error_type"}, {"extensions", "code"}, {"reason"},
+		{"title"}, {"name"}, {"policyName"}, {"subtype"}, {"error"}, {"status"},
+	}
+)
+
+// readJSON finds the object that describes the error, and reads it.
+func (b *errorBody) readJSON(t *jsonTree, believed bool) {
+	root := t.root()
+	if root.kind() == jsonArray {
+		root = root.first()
+	}
+	e, key := root, ""
+	for _, k := range errorKeys {
+		if v := describes(root, k); v.kind() == jsonObject {
+			e, key = v, k
+			break
+		}
+	}
+	if !e.closed() && !believed {
+		return
+	}
+	nested := key != ""
+
+	b.code = e.word(codeKeys)
+	b.code = firstOf(b.code, e.get("details").word(codeKeys), e.get("detail").word(codeKeys), e.get("extensions").word(codeKeys))
+	if !nested {
+		if said := root.get("error"); b.code == "" && (said.kind() == jsonNumber || identifier(said.text())) {
+			b.code = said.text()
+		}
+		if name := root.get("name").text(); b.code == "" && identifier(name) {
+			b.code = name
+		}
+	} else if key == "detail" && b.code == "" {
+		b.code = e.get("status").text()
+	}
+
+	b.typ = e.word(typeKeys)
+	if status := e.get("status"); b.typ == "" && status.kind() == jsonString && key != "detail" && (nested || constant(status.text())) {
+		b.typ = status.text()
+	}
+	for v := range e.get("errors").elements() {
+		reason := v.get("reason").text()
+		b.typ = firstOf(b.typ, reason)
+		b.mark(reason)
+	}
+	if _, awsType, ok := strings.Cut(root.get("__type").text(), "#"); ok || b.typ == "" {
+		b.typ = firstOf(b.typ, awsType, root.get("__type").text())
+	}
+
+	b.message = e.message()
+	if nested {
+		b.message = firstOf(b.message, root.message())
+	}
+	b.text = b.message
+	b.param = firstOf(e.get("param").text(), e.location())
+	b.requestID = firstOf(root.word(requestIDKeys), e.word(requestIDKeys))
+
+	for _, path := range markPaths {
+		v := e
+		for _, key := range path {
+			v = v.get(key)
+		}
+		b.mark(v.text())
+	}
+	b.flagged = e.get("metadata").get("flagged_input").kind() != jsonAbsent
+	b.readDetails(e.get("details"))
+	b.readHeaders(e.get("metadata").get("headers"), e.get("headers"), root.get("headers"))
+	b.delay, b.hasDelay = t.delay()
+}
+
+// describes is the object under a key of root that describes the error, if there
+// is one.
+func describes(root jsonValue, key string) jsonValue {
+	v := root.get(key)
+	switch {
+	case v.kind() == jsonArray:
+		first := v.first()
+		if key == "errors" && root.get("message").kind() == jsonString {
+			return jsonValue{} // details of what the message says
+		}
+		return first
+	case v.kind() != jsonObject, key == "errors":
+		return jsonValue{} // or the message itself
+	}
+	if inner := v.get("error"); inner.kind() == jsonObject && v.get("message").kind() == jsonAbsent {
+		return inner
+	}
+	return v
+}
+
+// readDetails reads the details of google.rpc.Status.
+func (b *errorBody) readDetails(details jsonValue) {
+	for d := range details.elements() {
+		b.mark(d.get("reason").text())
+		b.exhausted = b.exhausted || strings.Contains(d.get("metadata").get("quota_limit").text(), "PerDay")
+		b.scheduled = b.scheduled || d.get("retryDelay").kind() != jsonAbsent
+		for v := range d.get("violations").elements() {
+			b.scheduled = true
+			b.exhausted = b.exhausted || strings.Contains(v.get("quotaId").text(), "PerDay") || v.get("quotaValue").text() == "0"
+		}
+	}
+}
+
+// readHeaders takes over headers that a gateway quotes in its body.
+func (b *errorBody) readHeaders(places ...jsonValue) {
+	for _, place := range places {
+		n := 0
+		for name, v := range place.children() {
+			if b.headers == nil {
+				b.headers = make(http.Header)
+			}
+			if n++; v.text() != "" && len(name) > 0 && n <= maxQuotas {
+				b.headers.Set(string(name), v.text())
+			}
+		}
+	}
+}
+
+// mark adds an identifier, if it is one.
+func (b *errorBody) mark(s string) {
+	if s != "" && len(s) <= maxWordName && len(b.marks) < maxMarks {
+		b.marks = append(b.marks, s)
+	}
+}
+
+// word is the first text among the values under keys.
+func (j jsonValue) word(keys []string) string {
+	for _, key := range keys {
+		if s := j.get(key).text(); s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+// message is the first text under messageKeys, or in an array or object there.
+func (j jsonValue) message() string {
+	said := ""
+	for _, key := range messageKeys {
+		v := j.get(key)
+		if key == "error" && identifier(v.text()) && j.word(codeKeys) == "" {
+			continue // it is the code
+		}
+		if said = v.sentence(0); said != "" && v.kind() != jsonNumber {
+			return said
+		}
+	}
+	return ""
+}
+
+// sentence is a string, or the first in an array or object of them.
+func (j jsonValue) sentence(depth int) string {
+	switch j.kind() {
+	case jsonString:
+		return j.text()
+	case jsonArray, jsonObject:
+		if s := j.get("message").text(); s != "" || depth == 3 {
+			return s
+		}
+		for _, v := range j.children() {
+			if s := v.sentence(depth + 1); s != "" {
+				return s
+			}
+		}
+	}
+	return ""
+}
+
+// location is the path to a wrong parameter in the list form of it.
+func (j jsonValue) location() string {
+	var path []string
+	for v := range j.get("loc").elements() {
+		if len(path) < maxMarks {
+			path = append(path, v.text())
+		}
+	}
+	return strings.Join(path, ".")
+}
+
+// elements yields the values in an array.
+func (j jsonValue) elements() func(yield func(jsonValue) bool) {
+	return func(yield func(jsonValue) bool) {
+		if j.kind() != jsonArray {
+			return
+		}
+		for _, v := range j.children() {
+			if !yield(v) {
+				return
+			}
+		}
+	}
+}
+
+func firstOf(texts ...string) string {
+	for _, s := range texts {
+		if s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+// identifier tells a code from a sentence: one word, in snake_case, CAPITALS or
+// of several humps. "Unauthorized" is a sentence.
+func identifier(s string) bool {
+	if s == "" || len(s) > maxWordName {
+		return false
+	}
+	humps, lowers, joints := 0, 0, 0
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case 'A' <= c && c <= 'Z':
+			humps++
+		case 'a' <= c && c <= 'z':
+			lowers++
+		case '0' <= c && c <= '9':
+		case c == '_', c == '-', c == '.', c == ':', c == '/':
+			joints++
+		default:
+			return false
+		}
+	}
+	return lowers+humps > 0 && (humps == 0 || lowers == 0 || humps > 1 || joints > 0) && wordByte(s[len(s)-1])
+}
+
+// constant tells whether s is written in capitals, as the names of statuses are.
+func constant(s string) bool { return identifier(s) && s == strings.ToUpper(s) }
+
+// readXML reads an error of AWS's older APIs. It leaves a page for people alone.
+func (b *errorBody) readXML(text []byte) {
+	doc := string(text[:min(len(text), maxMessage)])
+	if hasWord(doc[:min(len(doc), 512)], "<html") {
+		b.text = doc
+		return
+	}
+	b.code, b.message = element(doc, "Code"), element(doc, "Message")
+	b.typ, b.requestID = element(doc, "Type"), firstOf(element(doc, "RequestId"), element(doc, "RequestID"))
+	b.text = b.message
+}
+
+// element is the text of the first XML element of a name, in any case.
+func element(doc, name string) string {
+	open, closing := "<"+strings.ToLower(name)+">", "</"+strings.ToLower(name)+">"
+	for i := 0; i+len(open) <= len(doc); i++ {
+		if doc[i] != '<' || !hasPrefixFold(doc[i:], open) {
+			continue
+		}
+		rest := doc[i+len(open):]
+		for end := 0; end+len(closing) <= len(rest); end++ {
+			if rest[end] == '<' {
+				if hasPrefixFold(rest[end:], closing) {
+					return strings.ToValidUTF8(html.UnescapeString(strings.TrimSpace(rest[:end])), "\uFFFD")
+				}
+				return ""
+			}
+		}
+	}
+	return ""
+}

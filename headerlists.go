@@ -1,0 +1,223 @@
+package steadyhttp
+
+import (
+	"strings"
+	"time"
+)
+
+// quotaPolicy is a limit that a server declares: an item of the RateLimit-Policy
+// header, or what follows the first item of a list in a limit header, in any of
+// the drafts of draft-ietf-httpapi-ratelimit-headers.
+type quotaPolicy struct {
+	name     string
+	resource string // "requests", unless the "qu" parameter says otherwise
+	scope    string // its partition key
+	quota    int64
+	window   time.Duration
+	used     bool // a quota of this response has told what remains of it
+}
+
+// units of quota that the drafts define, as resources.
+var quotaUnits = map[string]string{
+	"": "requests", "requests": "requests", "content-bytes": "content_bytes",
+	"concurrent-requests": "concurrent_requests",
+}
+
+// parseUnit is the resource that a quota unit names.
+func parseUnit(s string) string {
+	if r, ok := quotaUnits[s]; ok {
+		return r
+	}
+	if len(s) > maxWordName {
+		return ""
+	}
+	return strings.ReplaceAll(strings.ToLower(s), "-", "_")
+}
+
+// cutList cuts s at the first separator that is outside a quoted string, and
+// trims what is before it.
+func cutList(s string, separator byte) (item, rest string, more bool) {
+	quoted := false
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '\\' && quoted:
+			i++
+		case c == '"':
+			quoted = !quoted
+		case c == separator && !quoted:
+			return trim(s[:i]), s[i+1:], true
+		}
+	}
+	return trim(s), "", false
+}
+
+// trim removes what may surround an item or a header's value.
+func trim(s string) string { return strings.Trim(s, " \t") }
+
+// items yields the items of a list: at most maxQuotas of each.
+func items(s string, separator byte) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		for range maxQuotas {
+			item, rest, more := cutList(s, separator)
+			if item != "" && !yield(item) || !more {
+				return
+			}
+			s = rest
+		}
+	}
+}
+
+// unquote removes the quotes of a string, or the colons of a byte sequence.
+func unquote(s string) string {
+	if n := len(s); n >= 2 && s[0] == s[n-1] && (s[0] == '"' || s[0] == ':') {
+		return s[1 : n-1]
+	}
+	return s
+}
+
+// natural reads a parameter that is a number and not negative.
+func natural(s string) (int64, bool) {
+	n, ok := count(unquote(s))
+	return n, ok && n >= 0
+}
+
+// window reads the length of a window in seconds.
+func window(s string) time.Duration {
+	v, _, ok := number(unquote(s))
+	if !ok || !(v > 0) {
+		return 0
+	}
+	return seconds(v)
+}
+
+// parsePolicy reads an item of a list of policies: `100;w=60`, or `"name";q=100;w=60`.
+// Of one with several names, which is malformed but is sent, the last counts.
+func parsePolicy(item string) (p quotaPolicy, ok bool) {
+	p = quotaPolicy{resource: "requests", quota: -1}
+	for part := range items(item, ';') {
+		key, value, isParam := strings.Cut(part, "=")
+		if !isParam || part[0] == '"' {
+			if n, isNumber := natural(part); isNumber && part[0] != '"' {
+				p.quota = n
+			} else {
+				p.name = unquote(part)
+			}
+			continue
+		}
+		switch value = trim(value); trim(key) {
+		case "q":
+			if n, ok := natural(value); ok {
+				p.quota = n
+			}
+		case "w":
+			p.window = window(value)
+		case "qu":
+			p.resource = parseUnit(unquote(value))
+		case "pk":
+			p.scope = scopeName(unquote(value))
+		case "name":
+			p.name = unquote(value)
+		}
+	}
+	return p, p.quota >= 0 && p.resource != ""
+}
+
+// parseLimitList reads the value of a limit header: a number, or a list that
+// begins with the limit in force and goes on with the policies (drafts 0 to 6).
+// What is neither, as grouped digits are not, is no limit.
+func parseLimitList(s string, add func(quotaPolicy)) (limit int64, w time.Duration, ok bool) {
+	if limit, ok := count(s); ok {
+		return limit, 0, true
+	}
+	first := true
+	var rest [4]quotaPolicy
+	policies := rest[:0]
+	for item := range items(s, ',') {
+		head, params, more := cutList(item, ';')
+		n, isNumber := count(head)
+		switch {
+		case !isNumber:
+			return 0, 0, false
+		case first:
+			limit, first = n, false
+			if p, isPolicy := parsePolicy(item); isPolicy {
+				w = p.window
+			}
+		case !more && n != limit:
+			return 0, 0, false // "5,000"
+		case more && params != "":
+			if p, isPolicy := parsePolicy(item); isPolicy && p.window > 0 {
+				policies = append(policies, p)
+			}
+		}
+	}
+	for _, p := range policies {
+		add(p)
+	}
+	return limit, w, !first
+}
+
+// parseRateLimit reads a RateLimit header: a dictionary (draft 7), or a list of
+// names of policies with parameters (from draft 8 on).
+func parseRateLimit(s string, add func(bucket)) {
+	dictionary := newBucket("requests")
+	stated := false
+	for item := range items(s, ',') {
+		head, params, _ := cutList(item, ';')
+		if head[0] != '"' && strings.Contains(head, "=") {
+			stated = dictionary.setParam(head) || stated
+			dictionary.setParam(params)
+			continue
+		}
+		b := newBucket("requests")
+		b.name = unquote(head)
+		ok := false
+		for p := range items(params, ';') {
+			ok = b.setParam(p) || ok
+		}
+		if ok {
+			add(b)
+		}
+	}
+	if stated {
+		add(dictionary)
+	}
+}
+
+// setParam takes in a parameter of a RateLimit header, under its name in any of
+// the drafts or of the headers that resemble them. It tells whether it says
+// something of the quota.
+func (b *bucket) setParam(param string) (ok bool) {
+	key, value, _ := strings.Cut(param, "=")
+	value = unquote(trim(value))
+	switch strings.ToLower(trim(key)) {
+	case "limit", "total":
+		var n int64
+		if n, ok = natural(value); ok {
+			b.limit = n
+		}
+	case "remaining", "r":
+		var n int64
+		if n, ok = natural(value); ok {
+			b.remaining = n
+		}
+	case "reset", "resets", "t":
+		var m moment
+		if m, ok = parseMoment(value); ok {
+			b.setReset(quotaReset, m)
+		}
+	case "w":
+		b.window = max(b.window, window(value))
+	case "pk":
+		b.scope = scopeName(value)
+	}
+	return ok
+}
+
+// scopeName is s if it can be a name.
+func scopeName(s string) string {
+	if len(s) > maxWordName {
+		return ""
+	}
+	return s
+}

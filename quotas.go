@@ -1,0 +1,339 @@
+package steadyhttp
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strings"
+	"time"
+)
+
+// bucket is a quota as it is gathered from the headers that speak of it.
+type bucket struct {
+	row      *headerRow // that it was found by
+	variant  uint8
+	resource string
+	suffix   time.Duration // the window in the headers' names
+	name     string        // of its policy
+	scope    string
+
+	window           time.Duration // by any other word of the server
+	limit, remaining int64         // as written; math.MinInt64 if not stated
+	reset            moment
+	resetField       quotaField // that reset comes from; quotaNone if not stated
+}
+
+const unstated = math.MinInt64
+
+func newBucket(resource string) bucket {
+	return bucket{resource: resource, limit: unstated, remaining: unstated}
+}
+
+// setReset keeps m if no better header has told the reset.
+func (b *bucket) setReset(f quotaField, m moment) {
+	if f > b.resetField {
+		b.reset, b.resetField = m, f
+	}
+}
+
+// quotaFacts gathers what the headers of a response say of quotas.
+type quotaFacts struct {
+	buckets  []bucket
+	policies []quotaPolicy
+	scope    string
+}
+
+func (q *quotaFacts) any() bool { return len(q.buckets) > 0 || len(q.policies) > 0 }
+
+// append adds b, within bounds.
+func (q *quotaFacts) append(b bucket) *bucket {
+	if len(q.buckets) == maxQuotas {
+		return &bucket{}
+	}
+	q.buckets = append(q.buckets, b)
+	return &q.buckets[len(q.buckets)-1]
+}
+
+// bucket finds or makes the bucket that a header's name belongs to.
+func (q *quotaFacts) bucket(row *headerRow, n quotaName) *bucket {
+	for i := range q.buckets {
+		b := &q.buckets[i]
+		if b.row == row && b.variant == n.variant && b.suffix == n.window && b.resource == n.resource {
+			return b
+		}
+	}
+	b := newBucket(n.resource)
+	b.row, b.variant, b.suffix = row, n.variant, n.window
+	return q.append(b)
+}
+
+// addPolicy adds p, unless the very same is there.
+func (q *quotaFacts) addPolicy(p quotaPolicy) {
+	if len(q.policies) < maxQuotas && !slices.Contains(q.policies, p) {
+		q.policies = append(q.policies, p)
+	}
+}
+
+// add takes in one header.
+func (q *quotaFacts) add(row *headerRow, rest string, values []string) {
+	value := trim(values[0])
+	switch row.kind {
+	case kindQuota:
+		if name, ok := row.family.parse(rest); ok {
+			q.set(row, name, value)
+		}
+	case kindScope:
+		q.scope = scopeName(value)
+	case kindPolicy:
+		for _, v := range values[:min(len(values), maxQuotas)] {
+			for item := range items(v, ',') {
+				if p, ok := parsePolicy(item); ok {
+					q.addPolicy(p)
+				}
+			}
+		}
+	case kindRateLimit:
+		for _, v := range values[:min(len(values), maxQuotas)] {
+			parseRateLimit(v, func(b bucket) {
+				b.row = row
+				q.append(b)
+			})
+		}
+	case kindUsage:
+		q.setUsage(row, value)
+	case kindParams:
+		b := newBucket(resourceName(rest))
+		b.row = row
+		ok := false
+		for part := range items(value, ';') {
+			ok = b.setParam(part) || ok
+		}
+		if ok {
+			q.append(b)
+		}
+	}
+}
+
+// set takes in the value of a header whose name is n.
+func (q *quotaFacts) set(row *headerRow, n quotaName, value string) {
+	switch n.field {
+	case quotaLimit:
+		if limit, w, ok := parseLimitList(value, q.addPolicy); ok {
+			b := q.bucket(row, n)
+			b.limit, b.window = limit, max(w, b.window)
+		}
+	case quotaRemaining:
+		item, params, _ := cutList(value, ';')
+		if remaining, ok := count(item); ok {
+			b := q.bucket(row, n)
+			b.remaining = remaining
+			b.setParam(params)
+		}
+	case quotaPeriod:
+		if d := parsePeriod(value, n.millis); d > 0 {
+			b := q.bucket(row, n)
+			b.window = d
+		}
+	default:
+		if m, ok := parseMoment(value); ok {
+			if n.millis && m.bare {
+				m = m.inMillis()
+			}
+			q.bucket(row, n).setReset(n.field, m)
+		}
+	}
+}
+
+// setUsage takes in "used/limit", which may have a name before it.
+func (q *quotaFacts) setUsage(row *headerRow, value string) {
+	if _, named, ok := strings.Cut(value, "="); ok {
+		value = named
+	}
+	used, limit, _ := strings.Cut(value, "/")
+	u, isUsed := natural(trim(used))
+	l, isLimit := natural(trim(limit))
+	if isUsed && isLimit {
+		b := q.bucket(row, quotaName{resource: "requests"})
+		b.limit, b.remaining = l, max(l-u, 0)
+	}
+}
+
+// parsePeriod reads the length of a window.
+func parsePeriod(s string, millis bool) time.Duration {
+	m, ok := parseMoment(s)
+	if ok && millis && m.bare {
+		m = m.inMillis()
+	}
+	return m.in // zero if it is absolute
+}
+
+// resourceName is the rest of a header's name as a resource.
+func resourceName(rest string) string {
+	if rest == "" || len(rest) > maxWordName {
+		return "requests"
+	}
+	return strings.ReplaceAll(strings.ToLower(rest), "-", "_")
+}
+
+// quotas puts together what was gathered.
+func (q *quotaFacts) quotas(c clock) []Quota {
+	for i := range q.buckets {
+		q.buckets[i].settle()
+	}
+	q.join()
+	q.buckets = slices.DeleteFunc(q.buckets, func(b bucket) bool {
+		return b.limit < 0 && b.remaining < 0 && b.resetField == quotaNone
+	})
+	q.merge()
+	if len(q.buckets) == 0 {
+		return nil
+	}
+	out := make([]Quota, len(q.buckets))
+	for i := range q.buckets {
+		out[i] = q.buckets[i].quota(c, q.scope)
+	}
+	slices.SortFunc(out, func(a, b Quota) int { // headers come in no order
+		return cmp.Or(strings.Compare(a.Resource, b.Resource), strings.Compare(a.Scope, b.Scope), cmp.Compare(a.Window, b.Window))
+	})
+	return out
+}
+
+// settle makes sense of the values together.
+func (b *bucket) settle() {
+	switch {
+	case b.limit == -1 && b.remaining <= 0: // a placeholder: the server does not know
+		b.limit, b.remaining, b.resetField = -1, -1, quotaNone
+	case b.remaining == -1 && b.limit < 0:
+	case b.remaining < 0 && b.remaining != unstated: // overdrawn
+		b.remaining = 0
+	}
+	b.limit, b.remaining = max(b.limit, -1), max(b.remaining, -1)
+	if b.window > 0 && b.reset.bare && b.suffix == 0 && b.wroteMillis() {
+		b.reset = b.reset.inMillis()
+	}
+	if b.suffix > 0 {
+		b.window = b.suffix
+	}
+}
+
+// wroteMillis tells whether a reset without a unit is in milliseconds: of the
+// two readings the one is right that is nearer to the time in which a bucket
+// refills what was taken from it, given its period.
+func (b *bucket) wroteMillis() bool {
+	period := b.window.Seconds()
+	expected := period
+	if b.limit > 0 && b.remaining >= 0 && b.remaining <= b.limit {
+		expected = float64(b.limit-b.remaining) / float64(b.limit) * period
+	} else if b.reset.in <= b.window {
+		return false
+	}
+	written := b.reset.in.Seconds()
+	return math.Abs(written/1000-expected) < math.Abs(written-expected)
+}
+
+// join gives each bucket the policy that it is an instance of; a policy without
+// one becomes a bucket of which only the limit is known.
+func (q *quotaFacts) join() {
+	if len(q.policies) == 0 {
+		return
+	}
+	instances := len(q.buckets)
+	for i := range q.buckets {
+		b := &q.buckets[i]
+		if p := q.policyOf(b, instances); p != nil {
+			p.used = true
+			b.limit, b.window, b.resource = p.quota, max(p.window, b.window), p.resource
+			b.scope = cmp.Or(b.scope, p.scope)
+		}
+	}
+	for _, p := range q.policies {
+		if !p.used {
+			b := newBucket(p.resource)
+			b.limit, b.remaining, b.window, b.scope, b.name = p.quota, -1, p.window, p.scope, p.name
+			q.append(b)
+		}
+	}
+}
+
+// policyOf finds the policy of b: by its name, else by its quota; and if there is
+// but one of each, they belong together whatever they are called.
+func (q *quotaFacts) policyOf(b *bucket, instances int) *quotaPolicy {
+	if b.window > 0 || b.resource != "requests" {
+		return nil
+	}
+	for i := range q.policies {
+		p := &q.policies[i]
+		if b.name != "" && p.name == b.name && (b.scope == "" || p.scope == "" || b.scope == p.scope) ||
+			b.limit >= 0 && p.quota == b.limit && p.resource == b.resource && (b.name == "" || p.name == "") {
+			return p
+		}
+	}
+	if b.limit < 0 && instances == 1 && len(q.policies) == 1 {
+		return &q.policies[0]
+	}
+	return nil
+}
+
+// merge unites buckets that are the same under two names, as gateways send them
+// beside those of the API behind.
+func (q *quotaFacts) merge() {
+	for i := 0; i < len(q.buckets); i++ {
+		b := &q.buckets[i]
+		best := -1
+		for j := range q.buckets {
+			if o := &q.buckets[j]; j != i && b.same(o) && (b.window == 0 || o.window == b.window && j < i) && (best < 0 || o.nearer(&q.buckets[best])) {
+				best = j
+			}
+		}
+		if best >= 0 {
+			q.buckets[best].absorb(b)
+			q.buckets = slices.Delete(q.buckets, i, i+1)
+			i = -1 // what it was absorbed by may now be the same as another
+		}
+	}
+}
+
+// same tells whether b and o contradict each other nowhere, and either agree
+// somewhere or complement each other.
+func (b *bucket) same(o *bucket) bool {
+	limits, remainings := b.limit >= 0 && o.limit >= 0, b.remaining >= 0 && o.remaining >= 0
+	switch {
+	case b.resource != o.resource,
+		b.window > 0 && o.window > 0 && b.window != o.window,
+		b.name != "" && o.name != "" && b.name != o.name,
+		b.scope != "" && o.scope != "" && b.scope != o.scope,
+		limits && b.limit != o.limit,
+		remainings && b.remaining != o.remaining:
+		return false
+	case limits, remainings && b.remaining > 0:
+		return true
+	}
+	return !remainings && (b.resetField == quotaNone || o.resetField == quotaNone)
+}
+
+// nearer prefers, of two buckets that an unnamed one may be the same as, that
+// with a window, and of these the shorter.
+func (b *bucket) nearer(o *bucket) bool {
+	return b.window > 0 && (o.window == 0 || b.window < o.window)
+}
+
+// absorb fills in from o what b lacks.
+func (b *bucket) absorb(o *bucket) {
+	b.limit, b.remaining = max(b.limit, o.limit), max(b.remaining, o.remaining)
+	b.window, b.scope, b.name = max(b.window, o.window), cmp.Or(b.scope, o.scope), cmp.Or(b.name, o.name)
+	if b.resetField == quotaNone || !b.reset.at.IsZero() && o.resetField != quotaNone && o.reset.at.IsZero() {
+		b.reset, b.resetField = o.reset, o.resetField
+	}
+}
+
+// quota is b as the caller sees it.
+func (b *bucket) quota(c clock, scope string) Quota {
+	q := Quota{
+		Resource: b.resource, Scope: cmp.Or(b.scope, scope), Window: b.window,
+		Limit: b.limit, Remaining: b.remaining,
+	}
+	if b.resetField != quotaNone {
+		q.Reset, q.absolute, q.resolution = c.now.Add(b.reset.wait(c)), b.reset.at, b.reset.resolution
+	}
+	return q
+}
