@@ -230,7 +230,7 @@ func TestOpenCircuitFailsAtOnceAndSaysWhenToComeBack(t *testing.T) {
 			t.Errorf("just before RetryAt: %v", got)
 		}
 		refusal(t, b, get(t, "a.example"))
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if got := b.State(get(t, "a.example")); got != StateHalfOpen {
 			t.Errorf("at RetryAt: %v", got)
 		}
@@ -464,7 +464,7 @@ func TestHungProbeFreesItsSlot(t *testing.T) {
 		synctest.Wait()
 		time.Sleep(30*time.Second - 1)
 		refusal(t, b, get(t, "a.example"))
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		server.delay = 0
 		server.status.Store(200)
 		if status, err := send(t, b, get(t, "a.example")); status != 200 {
