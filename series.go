@@ -187,8 +187,7 @@ func (s *series) replayable() bool {
 	}
 	// The model may be in the body, and if no layer has looked yet, looking for
 	// it uses GetBody.
-	s.reclaim()
-	return ModelKey(s.req.WithContext(s.attempt)) != ""
+	return s.reclaim() && ModelKey(s.req.WithContext(s.attempt)) != ""
 }
 
 // takeShare takes a retry out of the host's share. A batch call waits until there
