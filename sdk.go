@@ -37,6 +37,7 @@ func (s *series) speakToSDK() {
 	case s.err != nil && s.verdict.Class == ClassRefused:
 		if resp := refusedResponse(s.req, s.err, time.Now()); resp != nil {
 			s.resp, s.err = resp, nil
+			deliver(nil, s.req, resp, nil, s.verdict)
 		}
 	case s.err == nil && s.verdict.Class != ClassSuccess && s.attempts() > 1:
 		forbidRetry(s.resp)
