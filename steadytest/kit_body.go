@@ -1,0 +1,421 @@
+package steadytest
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// bodyRules are section B of the contract: the request's body.
+var bodyRules = []rule{{
+	name: "B0_first_attempt_sends_the_body_it_was_given",
+	why: "whoever wraps a request's Body leaves an old GetBody beside it, callers count its calls, " +
+		"and a GetBody that seeks a shared reader disturbs the body that is being sent",
+	over: everywhere, run: checkOwnBody,
+}, {
+	name: "B1_body_is_closed_on_every_path",
+	why:  "a caller that writes into a pipe waits for ever for a reader that went away without closing it",
+	over: virtual, run: checkBodyClosed,
+}, {
+	name: "B2_no_body_stays_no_body",
+	why:  "a wrapped http.NoBody turns Content-Length: 0 into a chunked request, which servers refuse",
+	over: everywhere, run: checkNoBody,
+}, {
+	name: "B3_body_is_streamed_and_sent_once_if_it_cannot_be_replayed",
+	why:  "a body that is buffered costs its size in memory, blocks until the caller has written all of it, and breaks full duplex",
+	over: virtual, run: checkStreamedBody,
+}, {
+	name: "B4_every_body_from_GetBody_is_closed",
+	why:  "a body may be an open file",
+	over: virtual, run: checkReplaysClosed,
+}, {
+	name: "B5_attempts_do_not_share_the_body",
+	why: "a transport reads on after it has returned an early answer; a replay that shares its reader " +
+		"is then a data race and sends torn bytes",
+	over: virtual, run: checkDetached,
+}, {
+	name: "B6_replays_send_the_same_bytes",
+	why:  "a second attempt with another body or framing is another request",
+	over: virtual, run: checkReplay,
+}, {
+	name: "B7_only_what_may_be_repeated_is_repeated",
+	why:  "a POST that the server has acted on is done twice",
+	over: virtual, run: checkRepeatable,
+}, {
+	name: "B8_trailers_upgrades_and_tunnels_have_one_attempt",
+	why:  "a trailer's values belong to one reading of the body, and an upgraded connection cannot be replayed",
+	over: virtual, run: checkSingleAttempt,
+}}
+
+func checkOwnBody(c *check) {
+	w := c.serve(echo)
+	u := &upload{data: "fresh", stale: "stale!", replay: true}
+	opaque := w.post(u) // that nobody has a reason to look into
+	opaque.Header.Set("Content-Type", "application/octet-stream")
+	w.must(opaque, "fresh")
+	if _, _, gets, _ := u.state(); gets > 0 {
+		c.report("no call of GetBody for a request that succeeds at once", "%d calls", gets)
+	}
+	// Whoever must look into a JSON body has to put it back, shared or not.
+	chat := `{"model":"gpt-5","messages":[{"role":"user","content":"` + large(5000) + `"}]}`
+	w2 := c.serve(echo)
+	req := (&upload{data: chat, replay: true, shared: true}).attach(w2, w2.request(context.Background(), "POST", "/v1/chat/completions"))
+	req.Header.Set("Content-Type", "application/json")
+	w2.must(req, chat)
+	if c.via.real() {
+		return
+	}
+	// An old GetBody is told by its length from the body that was sent.
+	w3 := c.serveNth(func(n int, rw http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if n > 1 && err == nil {
+			c.report("no replay whose length differs from what was sent", "the server was sent %q after %q", body, "fresh")
+		}
+		provocation{status: 503}.answer(rw, "not now")
+	})
+	w3.fetch(w3.post(&upload{data: "fresh", stale: "stale!", replay: true}))
+}
+
+func checkBodyClosed(c *check) {
+	// closed says of one path that the request's bodies must be closed in its end.
+	closed := func(path string, u *upload, err error) {
+		settle(c)
+		if copies, open, _, _ := u.state(); open > 0 {
+			c.report("the request's body is closed in the end", "%s: %d of %d bodies were not (error %v)", path, open, copies, err)
+		}
+	}
+	w := c.serve(echo)
+	u := &upload{data: "hello"}
+	w.must(w.post(u), "hello")
+	closed("success", u, nil)
+
+	u = &upload{data: "hello", replay: true}
+	done, cancel := context.WithCancel(context.Background())
+	cancel()
+	before := w.rec.count()
+	_, _, err := w.fetch(w.post(u).WithContext(done))
+	closed("the context was done before the call", u, err)
+	if err == nil && w.rec.count() > before {
+		c.report("no response to a call whose context is done before it", "a response")
+	}
+
+	hold := c.serve(func(rw http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	u = &upload{data: "hello", replay: true}
+	soon, cancel := context.WithTimeout(context.Background(), time.Second)
+	_, _, err = hold.fetch(hold.post(u).WithContext(soon))
+	cancel()
+	closed("cancelled while the server was silent", u, err)
+
+	c.provoke(echo, func(p provocation, w *world) {
+		for _, replay := range []bool{true, false} {
+			u := &upload{data: "hello", replay: replay}
+			_, _, err := w.fetch(w.post(u))
+			closed(p.name, u, err)
+		}
+	})
+	c.provoke(echo, func(p provocation, w *world) {
+		u := &upload{data: "hello", replay: true, getError: errors.New("GetBody failed")}
+		_, _, err := w.fetch(w.post(u))
+		closed(p.name+", GetBody fails", u, err)
+	})
+	c.provoke(func(rw http.ResponseWriter, r *http.Request) { http.Error(rw, "down", 503) }, func(p provocation, w *world) {
+		// Sooner or later some refuse on their own.
+		for range 60 {
+			asked := w.rec.count()
+			u := &upload{data: "hello", replay: true}
+			w.rec.script = func(int, *http.Request) (*http.Response, error) { return nil, errRefused }
+			soon, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+			_, _, err := w.fetch(w.post(u).WithContext(soon))
+			cancel()
+			if w.rec.count() == asked {
+				closed("refused without asking the base", u, err)
+				return
+			}
+		}
+	})
+	pr, pw := io.Pipe()
+	wrote := make(chan error, 1)
+	go func() {
+		_, err := io.WriteString(pw, "never read")
+		wrote <- err
+	}()
+	piped := hold.request(done, "POST", "/")
+	piped.Body, piped.ContentLength = pr, -1
+	hold.fetch(piped)
+	select {
+	case <-wrote:
+	case <-time.After(time.Minute):
+		c.report("a writer into a pipe is released", "it still waits a minute after the call")
+		pw.CloseWithError(io.ErrClosedPipe)
+	}
+}
+
+func checkNoBody(c *check) {
+	describe := func(rw http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(rw, "%s %d %v", r.Method, r.ContentLength, r.TransferEncoding)
+	}
+	try := func(w *world, name string, body io.ReadCloser) {
+		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE"} {
+			from := w.rec.count()
+			req := w.request(context.Background(), method, "/")
+			req.Header.Set("Idempotency-Key", "one")
+			req.Body = body
+			if body != nil {
+				req.GetBody = func() (io.ReadCloser, error) { return http.NoBody, nil }
+			}
+			status, got, err := w.fetch(req)
+			want := method + " 0 []"
+			if method == "HEAD" {
+				want = ""
+			}
+			if status == 200 && got != want {
+				c.report("the server is told that there is no body", "%s with %s: it saw %q, error %v", method, name, got, err)
+			}
+			for _, t := range w.rec.trips()[from:] {
+				if body == nil && t.body != nil && t.body != http.NoBody || body != nil && t.body != http.NoBody {
+					c.report("http.NoBody stays http.NoBody, and nil nil", "%s with %s: the base got a body of type %T", method, name, t.body)
+				}
+			}
+		}
+	}
+	w := c.serve(describe)
+	try(w, "nil", nil)
+	try(w, "http.NoBody", http.NoBody)
+	if !c.via.real() {
+		c.provoke(describe, func(p provocation, w *world) { try(w, "nil after "+p.name, nil) })
+		c.provoke(describe, func(p provocation, w *world) { try(w, "http.NoBody after "+p.name, http.NoBody) })
+	}
+}
+
+func checkStreamedBody(c *check) {
+	duplex := c.serve(func(rw http.ResponseWriter, r *http.Request) {
+		http.NewResponseController(rw).EnableFullDuplex()
+		rw.WriteHeader(200)
+		rw.(http.Flusher).Flush()
+		io.Copy(rw, r.Body)
+	})
+	pr, pw := io.Pipe()
+	defer pr.Close()
+	req := duplex.request(context.Background(), "POST", "/")
+	req.Body, req.ContentLength = pr, -1
+	type result struct {
+		resp *http.Response
+		err  error
+	}
+	answered := make(chan result, 1)
+	go func() {
+		resp, err := duplex.send(req)
+		answered <- result{resp, err}
+	}()
+	// For HTTP/1.1 net/http waits a moment for a first byte, to see whether there is a body.
+	go io.WriteString(pw, "1")
+	select {
+	case r := <-answered:
+		if r.err != nil {
+			c.report("a server may answer before the body has ended", "error %v", r.err)
+			break
+		}
+		go func() {
+			io.WriteString(pw, "2")
+			pw.Close()
+		}()
+		if text, err := io.ReadAll(r.resp.Body); string(text) != "12" {
+			c.report("the body is sent on after the response has begun", "the server echoed %q, error %v", text, err)
+		}
+		r.resp.Body.Close()
+	case <-time.After(time.Hour):
+		c.report("the body reaches the server while the caller still writes it", "nothing did, for an hour")
+		pw.Close()
+		pr.Close()
+		if r := <-answered; r.resp != nil {
+			r.resp.Body.Close()
+		}
+	}
+
+	c.provoke(echo, func(p provocation, w *world) {
+		var early int
+		u := &upload{data: "hello"}
+		req := w.post(u)
+		w.rec.onTrip = func() { early = max(early, u.reads(0)) }
+		status, body, err := w.fetch(req)
+		if w.rec.count() == 1 && early > 0 {
+			c.report("the body is left to the base to read", "%s: %d reads before the base was asked", p.name, early)
+		}
+		if w.rec.count() > 1 && p.err == nil {
+			c.report("a body without GetBody is sent once, not kept", "%s: %d attempts, the last one answered %d %q, error %v", p.name, w.rec.count(), status, body, err)
+		}
+	})
+}
+
+func checkReplaysClosed(c *check) {
+	c.provoke(echo, func(p provocation, w *world) {
+		u := &upload{data: "hello", replay: true}
+		w.fetch(w.post(u))
+		settle(c)
+		if copies, open, gets, _ := u.state(); open > 0 {
+			c.report("each body that GetBody made is closed, and the first too", "%s: %d of %d are open (GetBody was called %d times)", p.name, open, copies, gets)
+		}
+	})
+}
+
+// lingering is a base that answers before it has read the request's body, and
+// reads on when it has returned, as http.Transport may.
+func lingering(n int, req *http.Request) (*http.Response, error) {
+	if n > 1 {
+		return nil, nil
+	}
+	body, buf := req.Body, make([]byte, 1)
+	go func() {
+		defer body.Close()
+		for {
+			if _, err := body.Read(buf); err != nil {
+				return
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+	}()
+	time.Sleep(50 * time.Millisecond)
+	resp := canned(req, 503, "not now")
+	resp.Header.Set("Retry-After", "0")
+	return resp, nil
+}
+
+func checkDetached(c *check) {
+	for _, slow := range []time.Duration{0, 5 * time.Second} {
+		w := c.serve(echo)
+		u := &upload{data: large(20), replay: true, shared: true, slow: slow}
+		w.rec.script, w.rec.keepBody = lingering, true
+		status, body, err := w.fetch(w.post(u))
+		time.Sleep(10 * time.Second)
+		if w.rec.count() < 2 {
+			continue
+		}
+		if _, _, _, problems := u.state(); len(problems) > 0 {
+			c.report("an attempt's body is cut off from the caller's before the next one begins", "%s", strings.Join(problems, "; "))
+		}
+		if status == 200 && body != u.data {
+			c.report("the replay is whole", "the server got %q, error %v", brief(body), err)
+		}
+		w.close()
+	}
+	// On a wire: a large body that the server answers before reading it.
+	want := fmt.Sprintf("%x", sha256.Sum256([]byte(large(4<<20))))
+	c.provoke(func(rw http.ResponseWriter, r *http.Request) {
+		h := sha256.New()
+		io.Copy(h, r.Body)
+		fmt.Fprintf(rw, "%x", h.Sum(nil))
+	}, func(p provocation, w *world) {
+		u := &upload{data: large(4 << 20), replay: true, shared: true}
+		status, body, err := w.fetch(w.post(u))
+		if w.rec.count() < 2 {
+			return
+		}
+		if _, _, _, problems := u.state(); len(problems) > 0 {
+			c.report("an attempt's body is cut off from the caller's before the next one begins", "%s: %s", p.name, strings.Join(problems, "; "))
+		}
+		if status == 200 && body != want {
+			c.report("the replay is whole", "%s: the server got other bytes, error %v", p.name, err)
+		}
+	})
+}
+
+func checkReplay(c *check) {
+	type arrival struct {
+		length   int64
+		encoding []string
+		body     string
+	}
+	for _, unsure := range []bool{false, true} {
+		for _, status := range []int{429, 503, 500} {
+			var mu sync.Mutex
+			var arrivals []arrival
+			w := c.serveNth(func(n int, rw http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				mu.Lock()
+				arrivals = append(arrivals, arrival{r.ContentLength, r.TransferEncoding, string(body)})
+				mu.Unlock()
+				if n == 1 {
+					provocation{status: status}.answer(rw, "not now")
+				}
+			})
+			u := &upload{data: large(10_000), replay: true, unsure: unsure}
+			w.fetch(w.post(u))
+			w.close()
+			mu.Lock()
+			all := arrivals
+			mu.Unlock()
+			for _, a := range all {
+				if a.body != u.data || a.length != all[0].length || !slices.Equal(a.encoding, all[0].encoding) {
+					c.report("every attempt has the same body, length and framing", "after a %d: Content-Length %d, Transfer-Encoding %q, %d bytes; the first had %d, %q, %d",
+						status, a.length, a.encoding, len(a.body), all[0].length, all[0].encoding, len(all[0].body))
+				}
+			}
+		}
+	}
+}
+
+func checkRepeatable(c *check) {
+	for _, method := range []string{"POST", "PATCH"} {
+		for _, fault := range []struct {
+			name   string
+			status int
+			err    error
+		}{{"500", 500, nil}, {"502", 502, nil}, {"a connection that broke after sending", 0, io.ErrUnexpectedEOF}} {
+			w := c.serve(func(rw http.ResponseWriter, r *http.Request) { rw.WriteHeader(max(fault.status, 200)) })
+			w.rec.script = func(int, *http.Request) (*http.Response, error) { return nil, fault.err }
+			req := (&upload{data: "hello", replay: true}).attach(w, w.request(context.Background(), method, "/orders"))
+			w.fetch(req)
+			if n := w.rec.count(); n > 1 {
+				c.report("what the server may have acted on is not repeated, without a word from the caller that it may be", "%s after %s: %d attempts", method, fault.name, n)
+			}
+			w.close()
+		}
+	}
+	// A key without values says: idempotent, but send no such header.
+	w := c.serve(echo)
+	req := w.get("/")
+	req.Header["Idempotency-Key"] = nil
+	w.fetch(req)
+	for _, t := range w.rec.trips() {
+		if v, ok := t.header["Idempotency-Key"]; !ok || len(v) > 0 {
+			c.report("an Idempotency-Key that is present but has no value stays so", "present %v, %q", ok, v)
+		}
+	}
+}
+
+func checkSingleAttempt(c *check) {
+	for _, special := range []struct {
+		name string
+		make func(w *world) *http.Request
+	}{
+		{"a request with a trailer", func(w *world) *http.Request {
+			req := w.post(&upload{data: "hello", replay: true, unsure: true})
+			req.Trailer = http.Header{"X-Sum": nil}
+			return req
+		}},
+		{"an upgrade", func(w *world) *http.Request {
+			req := w.get("/")
+			req.Header.Set("Connection", "Upgrade")
+			req.Header.Set("Upgrade", "websocket")
+			return req
+		}},
+		{"CONNECT", func(w *world) *http.Request { return w.request(context.Background(), "CONNECT", "/") }},
+	} {
+		w := c.serve(echo)
+		w.rec.script = func(_ int, req *http.Request) (*http.Response, error) {
+			return canned(req, 500, "no"), nil
+		}
+		w.fetch(special.make(w))
+		if n := w.rec.count(); n > 1 {
+			c.report("one attempt", "%s: %d attempts", special.name, n)
+		}
+		w.close()
+	}
+}

@@ -1,0 +1,565 @@
+package steadytest
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// ruleD1 is known to send, which holds every call of every rule to it.
+const (
+	ruleD1 = "D1_a_response_or_an_error"
+	whyD1  = "http.Client drops a response that comes with an error, and its body leaks; " +
+		"SDKs build their errors from the response, which an error in its place takes from them"
+)
+
+// responseRules are section D of the contract: the response.
+var responseRules = []rule{{
+	name: ruleD1,
+	why:  whyD1,
+	over: virtual, run: checkStatuses,
+}, {
+	name: "D2_the_response_is_the_base's_own",
+	why:  "trailers are filled in at the end of the body, in the struct that the base made: a copy never sees them",
+	over: everywhere, run: checkSameResponse,
+}, {
+	name: "D3_upgraded_connections_stay_writable",
+	why:  "after 101 Switching Protocols the Body is the connection: without its Write no WebSocket works",
+	over: []via{memory, http1, loopback1}, run: checkUpgrade,
+}, {
+	name: "D4_bodies_pass_through_as_they_come",
+	why:  "a body that is buffered or read ahead delays events, and one that is drained when it is closed hangs on a live stream",
+	over: everywhere, run: checkBodyPassesThrough,
+}, {
+	name: "D5_what_a_response_holds_is_released",
+	why:  "callers forget to close, and read to the end instead, or cancel: a permit that only Close returns runs out",
+	over: virtual, run: checkReleased,
+}, {
+	name: "D6_retried_responses_are_drained_within_bounds_and_closed",
+	why: "a body that is left costs a connection and its goroutines; one that is read without a bound " +
+		"lets a server hold the caller for as long as it likes",
+	over: virtual, run: checkDrained,
+}, {
+	name: "D7_responses_without_a_body",
+	why:  "HEAD, 204 and 304 have none, whatever their Content-Length says",
+	over: everywhere, run: checkBodiless,
+}, {
+	name: "D8_gives_up_with_the_last_response_intact",
+	why:  "the last answer says what is wrong, and an SDK makes its typed error of the body",
+	over: virtual, run: checkLastResponse,
+}, {
+	name: "D9_cookies_of_retried_responses_are_dropped",
+	why:  "a cookie from an answer that the caller never saw changes its session",
+	over: virtual, run: checkRetriedCookie,
+}}
+
+func checkStatuses(c *check) {
+	for _, status := range []int{200, 201, 204, 206, 301, 304, 400, 401, 402, 403, 404, 408, 409, 413, 418, 422, 425, 429, 430, 500, 501, 502, 503, 504, 529, 599} {
+		w := c.serve(func(rw http.ResponseWriter, r *http.Request) {
+			rw.WriteHeader(status)
+			if status != 204 && status != 304 {
+				fmt.Fprintf(rw, `{"error":{"message":"status %d"}}`, status)
+			}
+		})
+		want := fmt.Sprintf(`{"error":{"message":"status %d"}}`, status)
+		if status == 204 || status == 304 {
+			want = ""
+		}
+		got, body, err := w.fetch(w.get("/"))
+		if err != nil {
+			c.report("a status is no error", "status %d became %v", status, err)
+		} else if got != status || body != want {
+			c.report("a response passes with its status and body", "%d %q became %d %q", status, want, got, body)
+		}
+		w.close()
+	}
+	// The context ends between the headers and whatever the middleware does with them.
+	for _, status := range []int{200, 429, 503} {
+		w := c.serve(func(rw http.ResponseWriter, r *http.Request) { rw.WriteHeader(status) })
+		ctx, cancel := context.WithCancel(context.Background())
+		w.rec.script = func(_ int, req *http.Request) (*http.Response, error) {
+			cancel()
+			return canned(req, status, "there"), nil
+		}
+		w.fetch(w.get("/").WithContext(ctx))
+		cancel()
+		w.close()
+	}
+}
+
+func checkSameResponse(c *check) {
+	w := c.serve(func(rw http.ResponseWriter, r *http.Request) {
+		rw.(http.Flusher).Flush()
+		io.WriteString(rw, "body")
+		rw.Header().Set(http.TrailerPrefix+"X-Late", "yes")
+	})
+	look := func(name string, w *world, req *http.Request, trailer bool) {
+		resp, err := w.send(req)
+		if err != nil {
+			c.report("a response", "%s: error %v", name, err)
+			return
+		}
+		defer resp.Body.Close()
+		last := w.rec.trips()[w.rec.count()-1]
+		if resp != last.resp {
+			c.report("the very *http.Response that the base returned", "%s: another one", name)
+		}
+		if field := last.as.difference(resp); field != "" {
+			c.report("the response's fields as the base set them", "%s: %s differs", name, field)
+		}
+		switch r := resp.Request; {
+		case r == nil:
+			c.report("resp.Request is the caller's request in all but its context", "%s: it is nil", name)
+		case r.URL != req.URL || r.Method != req.Method || r.Host != req.Host || !sameHeader(r.Header, req.Header):
+			c.report("resp.Request is the caller's request in all but its context", "%s: it is %s %s %v", name, r.Method, r.URL, r.Header)
+		}
+		io.Copy(io.Discard, resp.Body)
+		if trailer && resp.Trailer.Get("X-Late") != "yes" {
+			c.report("trailers are there at the end of the body", "%s: Trailer is %v", name, resp.Trailer)
+		}
+	}
+	look("GET", w, w.get("/"), true)
+	look("POST", w, w.post(&upload{data: "hello", replay: true}), true)
+	if c.via.real() {
+		return
+	}
+	c.provoke(func(rw http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		rw.Header().Set(http.TrailerPrefix+"X-Late", "yes")
+		rw.(http.Flusher).Flush()
+	}, func(p provocation, w *world) {
+		w.rec.onTrip = func() {} // the script decides
+		req := w.post(&upload{data: "hello", replay: true})
+		if resp, err := w.send(req); err == nil {
+			last := w.rec.trips()[w.rec.count()-1]
+			if resp != last.resp {
+				c.report("the very *http.Response that the base returned", "after %s: another one", p.name)
+			}
+			if r := resp.Request; r == nil || r.URL != req.URL || r.Method != req.Method || !sameHeader(r.Header, req.Header) {
+				c.report("resp.Request is the caller's request in all but its context", "after %s: it is %v", p.name, r)
+			}
+			io.Copy(io.Discard, resp.Body)
+			resp.Body.Close()
+			if resp.StatusCode == 200 && resp.Trailer.Get("X-Late") != "yes" {
+				c.report("trailers are there at the end of the body", "after %s: Trailer is %v", p.name, resp.Trailer)
+			}
+		}
+	})
+}
+
+// wire is both ends of an upgraded connection that echoes.
+type wire struct {
+	io.Reader
+	io.WriteCloser
+}
+
+func (w wire) Close() error { return w.WriteCloser.Close() }
+
+func checkUpgrade(c *check) {
+	w := c.serve(func(rw http.ResponseWriter, r *http.Request) {
+		conn, buf, err := rw.(http.Hijacker).Hijack()
+		if err != nil {
+			panic(err)
+		}
+		defer conn.Close()
+		io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+		line, _ := buf.ReadString('\n')
+		io.WriteString(conn, line)
+	})
+	if c.via == memory {
+		w.rec.script = func(_ int, req *http.Request) (*http.Response, error) {
+			pr, pw := io.Pipe()
+			resp := canned(req, 101, "")
+			resp.Header.Set("Upgrade", "echo")
+			resp.Body, resp.ContentLength = wire{pr, pw}, -1
+			return resp, nil
+		}
+	}
+	req := w.get("/")
+	req.Header.Set("Connection", "Upgrade")
+	req.Header.Set("Upgrade", "echo")
+	resp, err := w.send(req)
+	if err != nil {
+		c.report("101 Switching Protocols is a response", "error %v", err)
+		return
+	}
+	defer resp.Body.Close()
+	conn, ok := resp.Body.(io.ReadWriteCloser)
+	if resp.StatusCode != 101 || !ok {
+		c.report("the Body of a 101 is an io.ReadWriteCloser", "status %d, Body of type %T", resp.StatusCode, resp.Body)
+		return
+	}
+	go io.WriteString(conn, "ping\n")
+	if line, err := bufio.NewReader(conn).ReadString('\n'); line != "ping\n" {
+		c.report("what is written to the Body of a 101 reaches the server, and its answer comes back", "%q, error %v", line, err)
+	}
+}
+
+// odd is a body whose last bytes come together with its error.
+type odd struct {
+	text string
+	err  error
+}
+
+func (o *odd) Read(p []byte) (int, error) {
+	n := copy(p, o.text)
+	if o.text = o.text[n:]; o.text != "" {
+		return n, nil
+	}
+	return n, o.err
+}
+
+func (o *odd) Close() error { return nil }
+
+func checkBodyPassesThrough(c *check) {
+	next := make(chan struct{})
+	w := c.serve(func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("Content-Type", "text/event-stream")
+		for i := range 3 {
+			fmt.Fprintf(rw, "data: %d\n\n", i)
+			rw.(http.Flusher).Flush()
+			select {
+			case <-next:
+			case <-r.Context().Done():
+				return
+			}
+		}
+		<-r.Context().Done() // and stays open
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	arrived := make(chan string)
+	go func() {
+		defer close(arrived)
+		resp, err := w.send(w.get("/").WithContext(ctx))
+		if err != nil {
+			return
+		}
+		lines := bufio.NewReader(resp.Body)
+		for range 3 {
+			line, _ := lines.ReadString('\n')
+			lines.ReadString('\n')
+			arrived <- strings.TrimSpace(line)
+		}
+		closed := make(chan struct{})
+		go func() {
+			defer close(closed)
+			resp.Body.Close()
+			resp.Body.Close()
+		}()
+		select {
+		case <-closed:
+		case <-time.After(c.soon()):
+			c.report("Close of a live stream returns at once", "it still blocks after %v", c.soon())
+		}
+	}()
+	for i := range 3 {
+		select {
+		case line, ok := <-arrived:
+			if want := "data: " + strconv.Itoa(i); ok && line != want {
+				c.report("events arrive as they were sent", "%q for %q", line, want)
+			}
+		case <-time.After(c.soon()):
+			c.report("an event arrives before the next one is sent", "event %d did not, for %v", i, c.soon())
+			cancel()
+			for range arrived {
+			}
+			return
+		}
+		select {
+		case next <- struct{}{}:
+		case <-time.After(c.soon()):
+		}
+	}
+	for range arrived {
+	}
+	w.close()
+	if c.via != memory {
+		return
+	}
+	for _, err := range []error{io.EOF, io.ErrUnexpectedEOF, errCause} {
+		w := c.serve(echo)
+		w.rec.script = func(_ int, req *http.Request) (*http.Response, error) {
+			resp := canned(req, 200, "")
+			resp.Body, resp.ContentLength = &odd{"last bytes", err}, -1
+			return resp, nil
+		}
+		resp, sendErr := w.send(w.get("/"))
+		if sendErr != nil {
+			c.report("a response whose body breaks is a response", "error %v", sendErr)
+			continue
+		}
+		text, got := io.ReadAll(resp.Body)
+		if err == io.EOF {
+			err = nil
+		}
+		if string(text) != "last bytes" || got != err {
+			c.report("bytes and error of a Read arrive as they were", "%q and %v became %q and %v", "last bytes", err, text, got)
+		}
+		resp.Body.Close()
+	}
+}
+
+func checkReleased(c *check) {
+	endless := func(rw http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/ends") {
+			io.WriteString(rw, "short")
+			return
+		}
+		io.WriteString(rw, "long")
+		rw.(http.Flusher).Flush()
+		if r.URL.Path == "/breaks" {
+			panic(http.ErrAbortHandler)
+		}
+		<-r.Context().Done()
+	}
+	for _, way := range []struct {
+		name, path string
+		leave      func(resp *http.Response, cancel func())
+	}{
+		{"EOF, never closed", "/ends", func(r *http.Response, _ func()) { io.Copy(io.Discard, r.Body) }},
+		{"a read error, never closed", "/breaks", func(r *http.Response, _ func()) { io.Copy(io.Discard, r.Body) }},
+		{"Close, never read", "/stays", func(r *http.Response, _ func()) { r.Body.Close() }},
+		{"the context's end, never closed", "/stays", func(_ *http.Response, cancel func()) { cancel() }},
+	} {
+		w := c.serve(endless)
+		for i := range 40 {
+			ctx, cancel := context.WithCancel(context.Background())
+			type answer struct {
+				resp *http.Response
+				err  error
+			}
+			answered := make(chan answer, 1)
+			go func() {
+				resp, err := w.send(w.get(way.path).WithContext(ctx))
+				answered <- answer{resp, err}
+			}()
+			select {
+			case a := <-answered:
+				if a.err != nil {
+					c.report("a response that came to its end holds nothing", "after %d that ended by %s: error %v", i, way.name, a.err)
+				} else {
+					way.leave(a.resp, cancel)
+				}
+			case <-time.After(time.Minute):
+				c.report("a response that came to its end holds nothing", "after %d that ended by %s the next call waits", i, way.name)
+				cancel()
+				if a := <-answered; a.resp != nil {
+					a.resp.Body.Close()
+				}
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+			cancel()
+		}
+		w.close()
+	}
+}
+
+// slowBody gives a byte after each pause, for hours; with no pause, as many as
+// are asked for, until the check has seen enough.
+type slowBody struct {
+	pause  time.Duration
+	left   int
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (b *slowBody) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, io.EOF
+	}
+	n := len(p)
+	if b.pause > 0 {
+		n = 1
+		select {
+		case <-time.After(b.pause):
+		case <-b.closed:
+			return 0, errors.New("steadytest: body read after it was closed")
+		}
+	}
+	n = min(n, b.left)
+	b.left -= n
+	return n, nil
+}
+
+func (b *slowBody) Close() error {
+	b.once.Do(func() { close(b.closed) })
+	return nil
+}
+
+func checkDrained(c *check) {
+	for _, status := range []int{429, 503, 500} {
+		for _, body := range []struct {
+			name  string
+			pause time.Duration
+			size  int
+		}{
+			{"of 20 kB", 0, 20_000},
+			{"that trickles for ten hours", time.Second, 36_000},
+			{"that hangs for a month", 30 * 24 * time.Hour, 1},
+			{"of 256 MiB", 0, 256 << 20},
+		} {
+			w := c.serve(echo)
+			w.rec.script = func(n int, req *http.Request) (*http.Response, error) {
+				if n > 1 {
+					if first := w.rec.trips()[0]; first.reply != nil {
+						if _, _, closed := first.reply.state(); closed == 0 {
+							c.report("a retried response is closed before the next attempt", "a %d with a body %s was not", status, body.name)
+						}
+					}
+					return nil, nil
+				}
+				resp := canned(req, status, "")
+				resp.Header.Set("Retry-After", "0")
+				resp.Body, resp.ContentLength = &slowBody{pause: body.pause, left: body.size, closed: make(chan struct{})}, -1
+				return resp, nil
+			}
+			ctx, cancel := context.WithCancel(context.Background())
+			start := time.Now()
+			resp, err := w.send(w.get("/").WithContext(ctx))
+			took := time.Since(start)
+			if took > 5*time.Minute {
+				c.report("a retry does not wait for a body that does not end", "a %d with a body %s held it for %v (error %v)", status, body.name, took, err)
+			}
+			if first := w.rec.trips()[0]; w.rec.count() > 1 && first.reply != nil {
+				read, ended, closed := first.reply.state()
+				if read > 8<<20 {
+					c.report("no more than some MiB of a retried response are read", "a %d with a body %s: %d MiB", status, body.name, read>>20)
+				}
+				if body.size == 20_000 && !ended {
+					c.report("the body of a usual error is read to its end", "a %d: %d of %d bytes and no EOF", status, read, body.size)
+				}
+				if closed == 0 {
+					c.report("a retried response is closed", "a %d with a body %s was not", status, body.name)
+				}
+			}
+			if resp != nil {
+				resp.Body.Close()
+			}
+			cancel()
+			w.close()
+		}
+	}
+	if c.via != http1 {
+		return
+	}
+	// What it is for: connections are used again.
+	w := c.serveNth(func(n int, rw http.ResponseWriter, r *http.Request) {
+		if n%2 == 1 {
+			provocation{status: 429}.answer(rw, large(20_000))
+		}
+	})
+	for range 10 {
+		w.fetch(w.get("/"))
+	}
+	if n := w.conns.Load(); w.rec.count() > 10 && n > 3 {
+		c.report("connections are used again after retried responses", "%d connections for %d attempts, one after the other", n, w.rec.count())
+	}
+}
+
+func checkBodiless(c *check) {
+	w := c.serve(func(rw http.ResponseWriter, r *http.Request) {
+		status, _ := strconv.Atoi(strings.TrimPrefix(r.URL.Path, "/"))
+		if r.Method == "HEAD" {
+			rw.Header().Set("Content-Length", "1000")
+		}
+		rw.WriteHeader(status)
+	})
+	for _, call := range []struct {
+		method string
+		status int
+		length int64
+	}{{"HEAD", 200, 1000}, {"GET", 204, 0}, {"GET", 304, 0}, {"HEAD", 404, 1000}, {"HEAD", 429, 1000}, {"HEAD", 503, 1000}} {
+		if c.via.real() && call.status >= 429 {
+			continue
+		}
+		resp, err := w.send(w.request(context.Background(), call.method, "/"+strconv.Itoa(call.status)))
+		if err != nil {
+			c.report("a response without a body is a response", "%s, %d: error %v", call.method, call.status, err)
+			continue
+		}
+		text, err := io.ReadAll(resp.Body)
+		if resp.StatusCode != call.status || len(text) > 0 || err != nil {
+			c.report("a response without a body passes", "%s, %d: status %d, %q, error %v", call.method, call.status, resp.StatusCode, text, err)
+		}
+		if call.method == "HEAD" && resp.ContentLength != call.length {
+			c.report("HEAD tells the length that GET would have", "ContentLength %d for %d", resp.ContentLength, call.length)
+		}
+		resp.Body.Close()
+	}
+}
+
+func checkLastResponse(c *check) {
+	for _, status := range []int{429, 500, 503, 529} {
+		var mu sync.Mutex
+		var bodies []string
+		w := c.serveNth(func(n int, rw http.ResponseWriter, r *http.Request) {
+			body := fmt.Sprintf(`{"error":{"message":"attempt %d","padding":"%s"}}`, n, large(200_000))
+			mu.Lock()
+			bodies = append(bodies, body)
+			mu.Unlock()
+			rw.Header().Set("X-Attempt", strconv.Itoa(n))
+			rw.Header().Set("Content-Type", "application/json")
+			provocation{status: status}.answer(rw, body)
+		})
+		resp, err := w.send(w.post(&upload{data: "hello", replay: true}))
+		if err != nil {
+			c.report("when it gives up, the last response", "%d, always: error %v after %d attempts", status, err, w.rec.count())
+			w.close()
+			continue
+		}
+		text, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		mu.Lock()
+		last := len(bodies)
+		if resp.Header.Get("X-Attempt") != strconv.Itoa(last) {
+			c.report("when it gives up, the last response", "%d, always: that to attempt %q of %d", status, resp.Header.Get("X-Attempt"), last)
+		}
+		if string(text) != bodies[last-1] || err != nil {
+			c.report("the last response's body is whole", "%d, always: %d of %d bytes, error %v", status, len(text), len(bodies[last-1]), err)
+		}
+		mu.Unlock()
+		w.close()
+	}
+}
+
+func checkRetriedCookie(c *check) {
+	for _, p := range provocations {
+		w := c.serve(func(rw http.ResponseWriter, r *http.Request) {
+			http.SetCookie(rw, &http.Cookie{Name: "seen", Value: "1"})
+			if cookies := r.Header.Get("Cookie"); cookies != "" {
+				c.report("the next attempt carries the caller's cookies, no others", "Cookie: %s", cookies)
+			}
+		})
+		w.rec.script = func(n int, req *http.Request) (*http.Response, error) {
+			if n > 1 || p.err != nil {
+				return nil, nil
+			}
+			resp := canned(req, p.status, "not now")
+			resp.Header.Set("Retry-After", "0")
+			resp.Header.Set("Set-Cookie", "unseen=1")
+			return resp, nil
+		}
+		jar, _ := cookiejar.New(nil)
+		resp, err := (&http.Client{Transport: w.rt, Jar: jar}).Get(w.url)
+		if err == nil {
+			io.Copy(io.Discard, resp.Body)
+			resp.Body.Close()
+			for _, cookie := range jar.Cookies(resp.Request.URL) {
+				if cookie.Name == "unseen" && resp.StatusCode == 200 {
+					c.report("the jar gets the cookies of the response that the caller gets", "after %s: one of the retried response too", p.name)
+				}
+			}
+		}
+		w.close()
+	}
+}

@@ -1,0 +1,337 @@
+package steadytest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// waitRules are section C of the contract: waiting and cancellation.
+var waitRules = []rule{{
+	name: "C1_waiting_ends_with_the_context",
+	why:  "a caller that has given up holds its goroutine and its memory until the middleware lets go",
+	over: virtual, run: checkCancelledWait,
+}, {
+	name: "C2_cancellation_gives_its_cause",
+	why:  "callers tell a user's stop from a deadline by errors.Is with what they cancelled with",
+	over: virtual, run: checkCause,
+}, {
+	name: "C3_no_wait_that_outlasts_the_deadline",
+	why:  "sleeping into a deadline costs the caller its time and the response that was in hand",
+	over: virtual, run: checkDeadline,
+}, {
+	name: "C4_streams_outlast_timeouts_of_attempts",
+	why:  "a timeout that covers the body cuts every long stream",
+	over: virtual, run: checkLongStream,
+}, {
+	name: ruleC5,
+	why:  whyC5,
+	over: virtual, run: checkLeftovers,
+}, {
+	name: "C7_serves_many_goroutines",
+	why:  "one Transport is used by the whole program",
+	over: everywhere, run: checkConcurrency,
+}}
+
+var errCause = errors.New("steadytest: the user pressed stop")
+
+// await sends req and gives what came of it, with the time it took.
+type awaited struct {
+	status int
+	body   string
+	err    error
+	took   time.Duration
+}
+
+func (w *world) await(req *http.Request) <-chan awaited {
+	done := make(chan awaited, 1)
+	start := time.Now()
+	go func() {
+		status, body, err := w.fetch(req)
+		done <- awaited{status, body, err, time.Since(start)}
+	}()
+	return done
+}
+
+// waits are the situations in which a middleware may wait: the server asks for
+// half a minute, or says nothing and is down.
+var waits = []struct {
+	name       string
+	status     int
+	retryAfter string
+}{
+	{"429 with Retry-After: 30", 429, "30"},
+	{"503 with Retry-After: 30", 503, "30"},
+	{"429 alone", 429, ""},
+	{"503 alone", 503, ""},
+	{"500 alone", 500, ""},
+}
+
+// byCancel ends the names of situations in which the caller gives up by closing
+// Request.Cancel, as http.Client does at its Timeout.
+const byCancel = ", by Request.Cancel"
+
+// whileWaiting makes worlds whose server always denies, brings a call to where
+// the middleware holds it, whether that is the first or a later one, and runs f
+// in that moment. f cancels and looks.
+func (c *check) whileWaiting(f func(name string, w *world, stop func(), done <-chan awaited)) {
+	for _, wait := range waits {
+		for _, legacy := range []bool{false, true} {
+			for _, first := range []int{0, 1} { // denied calls before the one that is looked at
+				w := c.serve(func(rw http.ResponseWriter, r *http.Request) {
+					if wait.retryAfter != "" {
+						rw.Header().Set("Retry-After", wait.retryAfter)
+					}
+					http.Error(rw, "denied", wait.status)
+				})
+				for range first {
+					before, cancel := context.WithTimeout(context.Background(), time.Second)
+					w.fetch(w.get("/").WithContext(before))
+					cancel()
+				}
+				ctx, cancel := context.WithCancelCause(context.Background())
+				req := w.post(&upload{data: "hello", replay: true}).WithContext(ctx)
+				stop := func() { cancel(errCause) }
+				name := wait.name
+				if legacy {
+					ch := make(chan struct{})
+					req.Cancel = ch
+					stop = sync.OnceFunc(func() { close(ch) })
+					name += byCancel
+				}
+				done := w.await(req)
+				time.Sleep(10 * time.Millisecond)
+				select {
+				case <-done: // does not wait here
+				default:
+					f(name, w, stop, done)
+				}
+				cancel(nil)
+				w.close()
+			}
+		}
+	}
+}
+
+func checkCancelledWait(c *check) {
+	c.whileWaiting(func(name string, w *world, stop func(), done <-chan awaited) {
+		start := time.Now()
+		stop()
+		r := <-done
+		if took := time.Since(start); took > 50*time.Millisecond {
+			c.report("a wait ends at once when the caller gives up", "%s: it went on for %v and ended with status %d, error %v", name, took, r.status, r.err)
+		}
+		asked := w.rec.count()
+		time.Sleep(5 * time.Minute)
+		if n := w.rec.count() - asked; n > 0 {
+			c.report("no attempt after the caller has given up", "%s: %d more", name, n)
+		}
+	})
+	// In flight, where the base waits and the middleware passes the context on.
+	w := c.serve(func(rw http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	ctx, cancel := context.WithCancelCause(context.Background())
+	done := w.await(w.get("/").WithContext(ctx))
+	time.Sleep(time.Second)
+	cancel(errCause)
+	start := time.Now()
+	<-done
+	if took := time.Since(start); took > 50*time.Millisecond {
+		c.report("a call in flight ends at once when the caller gives up", "it went on for %v", took)
+	}
+	// And in the middle of a body.
+	w = c.serve(func(rw http.ResponseWriter, r *http.Request) {
+		rw.(http.Flusher).Flush()
+		<-r.Context().Done()
+	})
+	ctx, cancel = context.WithCancelCause(context.Background())
+	done = w.await(w.get("/").WithContext(ctx))
+	time.Sleep(time.Second)
+	cancel(errCause)
+	start = time.Now()
+	<-done
+	if took := time.Since(start); took > 50*time.Millisecond {
+		c.report("reading a body ends at once when the caller gives up", "it went on for %v", took)
+	}
+}
+
+func checkCause(c *check) {
+	c.whileWaiting(func(name string, w *world, stop func(), done <-chan awaited) {
+		stop()
+		r := <-done
+		// A response in hand is an answer too, and Request.Cancel has no cause.
+		if r.err != nil && !errors.Is(r.err, errCause) && !strings.HasSuffix(name, byCancel) {
+			c.report("the error of a cancelled wait is context.Cause", "%s: %v", name, r.err)
+		}
+	})
+	silent := func(rw http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+	w := c.serve(silent)
+	ctx, cancel := context.WithCancelCause(context.Background())
+	done := w.await(w.get("/").WithContext(ctx))
+	time.Sleep(time.Second)
+	cancel(errCause)
+	if r, last := <-done, w.rec.trips()[0]; !errors.Is(r.err, errCause) && !errors.Is(r.err, last.err) {
+		c.report("the error of a call cancelled in flight is the base's", "%v for %v", r.err, last.err)
+	}
+	w = c.serve(silent)
+	ctx, cancel = context.WithCancelCause(context.Background())
+	cancel(errCause)
+	if r := <-w.await(w.get("/").WithContext(ctx)); !errors.Is(r.err, errCause) {
+		c.report("the error of a call whose context was done before is context.Cause", "%v", r.err)
+	}
+	w = c.serve(silent)
+	soon, stop := context.WithTimeout(context.Background(), time.Second)
+	defer stop()
+	r := <-w.await(w.get("/").WithContext(soon))
+	var timeout interface{ Timeout() bool }
+	if !errors.Is(r.err, context.DeadlineExceeded) || !errors.As(r.err, &timeout) || !timeout.Timeout() {
+		c.report("a deadline's error is context.DeadlineExceeded, and says Timeout", "%v", r.err)
+	}
+}
+
+func checkDeadline(c *check) {
+	for _, status := range []int{429, 503} {
+		for _, after := range []string{"3600", "86400", "9223372037", time.Now().Add(48 * time.Hour).UTC().Format(http.TimeFormat)} {
+			w := c.serve(func(rw http.ResponseWriter, r *http.Request) {
+				rw.Header().Set("Retry-After", after)
+				http.Error(rw, "come back later", status)
+			})
+			ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+			start := time.Now()
+			got, body, err := w.fetch(w.get("/").WithContext(ctx))
+			took := time.Since(start)
+			cancel()
+			if took > 200*time.Millisecond {
+				c.report("what would outlast the deadline is not waited for", "%d with Retry-After: %s and a deadline in 300 ms: it took %v", status, after, took)
+			}
+			if got != status || body != "come back later\n" {
+				c.report("the response in hand is returned when there is no time for another attempt",
+					"%d with Retry-After: %s and a deadline in 300 ms: status %d, %q, error %v", status, after, got, body, err)
+			}
+			if n := w.rec.count(); n > 1 {
+				c.report("a server that asks for a later time is not asked before", "Retry-After: %s: %d attempts within 300 ms", after, n)
+			}
+			w.close()
+		}
+	}
+}
+
+func checkLongStream(c *check) {
+	const events = 60
+	w := c.serve(func(rw http.ResponseWriter, r *http.Request) {
+		for i := range events {
+			fmt.Fprintf(rw, "data: %d\n\n", i)
+			rw.(http.Flusher).Flush()
+			time.Sleep(time.Minute)
+		}
+	})
+	resp, err := w.send(w.get("/"))
+	if err != nil {
+		c.report("a stream begins", "error %v", err)
+		return
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if want := len("data: 0\n\n")*10 + len("data: 10\n\n")*(events-10); err != nil || len(text) != want {
+		c.report("a stream of an hour arrives whole", "%d of %d bytes, error %v", len(text), want, err)
+	}
+}
+
+func checkLeftovers(c *check) {
+	// ended looks at what a call that is over has left at the base.
+	ended := func(name string, w *world) {
+		settle(c)
+		time.Sleep(10 * time.Second)
+		for i, t := range w.rec.trips() {
+			if t.reply != nil {
+				if _, _, closed := t.reply.state(); closed == 0 {
+					c.report("every response's body is closed when the call is over", "%s: that of attempt %d is open", name, i+1)
+				}
+			}
+			if deadline, ok := t.req.Context().Deadline(); ok && t.req.Context().Err() == nil {
+				c.report("a timer ends with its attempt", "%s: the context of attempt %d still waits for %v", name, i+1, time.Until(deadline))
+			}
+		}
+	}
+	w := c.serve(echo)
+	w.must(w.get("/"), "")
+	ended("success", w)
+	c.provoke(echo, func(p provocation, w *world) {
+		w.fetch(w.post(&upload{data: "hello", replay: true}))
+		ended(p.name, w)
+	})
+	c.whileWaiting(func(name string, w *world, stop func(), done <-chan awaited) {
+		stop()
+		<-done
+		ended(name+", cancelled", w)
+	})
+	// A body that the caller forgets is given up with the context.
+	w = c.serve(func(rw http.ResponseWriter, r *http.Request) {
+		rw.(http.Flusher).Flush()
+		<-r.Context().Done()
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	if _, err := w.send(w.get("/").WithContext(ctx)); err != nil {
+		c.report("a stream begins", "error %v", err)
+	}
+	cancel()
+	settle(c)
+}
+
+func checkConcurrency(c *check) {
+	status := func(i int) int { return []int{200, 200, 200, 404, 200, 400, 200, 201}[i%8] }
+	w := c.serve(func(rw http.ResponseWriter, r *http.Request) {
+		var i int
+		fmt.Sscan(r.Header.Get("X-Call"), &i)
+		body, _ := io.ReadAll(r.Body)
+		rw.WriteHeader(status(i))
+		fmt.Fprintf(rw, "%d %s", i, body)
+	})
+	var all sync.WaitGroup
+	for i := range 100 {
+		all.Go(func() {
+			for j := range 3 {
+				call := 3*i + j
+				data := fmt.Sprintf("body of %d", call)
+				req := w.post(&upload{data: data, replay: true})
+				req.Header.Set("X-Call", fmt.Sprint(call))
+				if call%5 == 4 {
+					ctx, cancel := context.WithCancel(req.Context())
+					cancel()
+					req = req.WithContext(ctx)
+				}
+				got, body, err := w.fetch(req)
+				if err == nil && (got != status(call) || body != fmt.Sprintf("%d %s", call, data)) {
+					c.report("each caller gets the response to its own request", "call %d: status %d, %q", call, got, body)
+				}
+				if err != nil && call%5 != 4 {
+					c.report("calls do not fail because there are many", "call %d: %v", call, err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if c.via.real() {
+		return
+	}
+	storm := c.serveNth(func(n int, rw http.ResponseWriter, r *http.Request) {
+		if n%3 == 0 {
+			provocation{status: []int{429, 503, 500}[n/3%3]}.answer(rw, "not now")
+			return
+		}
+		echo(rw, r)
+	})
+	for i := range 100 {
+		all.Go(func() {
+			data := fmt.Sprintf("body of %d", i)
+			if got, body, err := storm.fetch(storm.post(&upload{data: data, replay: true})); err == nil && got == 200 && body != data {
+				c.report("each caller gets the response to its own request", "among failures: %q for %q", body, data)
+			}
+		})
+	}
+	all.Wait()
+}

@@ -1,0 +1,259 @@
+package steadytest
+
+import (
+	"fmt"
+	"net/http"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestRoundTripper tests that what wrap puts around a base keeps the contract of
+// an [http.RoundTripper] that nobody notices: that it leaves requests as they
+// are, closes what it must, streams what streams, waits no longer than the
+// context allows, hands over the response or the error that the base gave, and
+// leaves nothing behind. It makes no assumption about what the middleware is
+// for: a rule on retries is applied to those that retry, one on waits to those
+// that wait.
+//
+// Every rule is a subtest, and under it a subtest for each way to reach a
+// server: a base in memory, HTTP/1.1 and HTTP/2 over connections in memory, and
+// both over loopback. Wherever a wait may happen time is virtual
+// ([testing/synctest]), so backoffs of minutes cost nothing; wrap is called
+// inside of the bubble, once or more for every subtest, and must return a fresh
+// instance. If that instance is an [io.Closer], it is closed in the end.
+//
+//	func TestContract(t *testing.T) {
+//		steadytest.TestRoundTripper(t, func(base http.RoundTripper) http.RoundTripper {
+//			return &Middleware{Base: base}
+//		})
+//	}
+//
+// Rule F4 replaces [http.DefaultTransport] for a moment, so no test that uses it
+// may run in parallel.
+func TestRoundTripper(t *testing.T, wrap func(base http.RoundTripper) http.RoundTripper) {
+	for _, r := range contract {
+		t.Run(r.name, func(t *testing.T) {
+			for _, via := range r.over {
+				t.Run(via.String(), func(t *testing.T) {
+					for _, f := range examine(t, r, via, wrap) {
+						t.Error(f)
+					}
+				})
+			}
+		})
+	}
+}
+
+// RoundTripperFindings is TestRoundTripper for those who want to know rather
+// than to fail: it returns what a middleware does against the contract. It still
+// needs a test to run in, which it does not fail.
+func RoundTripperFindings(t *testing.T, wrap func(base http.RoundTripper) http.RoundTripper) []Finding {
+	var all []Finding
+	for _, r := range contract {
+		for _, via := range r.over {
+			all = append(all, examine(t, r, via, wrap)...)
+		}
+	}
+	return all
+}
+
+// A Finding is one thing that a middleware does against the contract.
+type Finding struct {
+	Rule string // as its subtest is named: "D8_gives_up_with_the_last_response_intact"
+	Over string // how the server was reached: "memory", "HTTP/1.1", ...
+	Want string
+	Saw  string
+	Why  string // what comes of it
+}
+
+func (f Finding) String() string {
+	return fmt.Sprintf("%s, over %s:\n\tsaw:  %s\n\twant: %s\n\twhy:  %s", f.Rule, f.Over, f.Saw, f.Want, f.Why)
+}
+
+// rule is one clause of the contract.
+type rule struct {
+	name string
+	why  string
+	over []via
+	run  func(*check)
+}
+
+// contract is all rules in its order.
+var contract = slices.Concat(requestRules, bodyRules, waitRules, responseRules, errorRules)
+
+// ruleC5 is known to the runner itself, which sees what every check leaves.
+const (
+	ruleC5 = "C5_leaves_nothing_behind"
+	whyC5  = "what every call leaves behind adds up"
+)
+
+// check is one run of one rule over one way to reach a server.
+type check struct {
+	rule rule
+	via  via
+	wrap func(http.RoundTripper) http.RoundTripper
+
+	mu       sync.Mutex
+	findings []Finding
+	worlds   []*world
+	hung     bool
+}
+
+// patience is after how long a check is taken to be hung. In virtual time that
+// is longer than any middleware may wait for anything here.
+func (c *check) patience() time.Duration {
+	if c.via.real() {
+		return 20 * time.Second
+	}
+	return 7 * 24 * time.Hour
+}
+
+// soon is how long something may take that needs no waiting at all.
+func (c *check) soon() time.Duration {
+	if c.via.real() {
+		return 2 * time.Second
+	}
+	return 5 * time.Second
+}
+
+// examine runs one rule over one via and returns what it found.
+func examine(t *testing.T, r rule, v via, wrap func(http.RoundTripper) http.RoundTripper) []Finding {
+	c := &check{rule: r, via: v, wrap: wrap}
+	// A loop that never lets go of the processor can only be ended from outside.
+	spins := time.AfterFunc(2*time.Minute, func() {
+		panic("steadytest: rule " + r.name + " over " + v.String() + ": the middleware does not come to rest")
+	})
+	defer spins.Stop()
+	if v.real() {
+		c.supervise()
+	} else {
+		c.bubble(t)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.findings)
+}
+
+// bubble runs the check in virtual time. What is left when it ends makes
+// synctest panic, which is a finding.
+func (c *check) bubble(t *testing.T) {
+	defer func() {
+		switch r := recover(); {
+		case r == nil:
+		case !strings.HasPrefix(fmt.Sprint(r), "deadlock:"):
+			panic(r)
+		case !c.hung:
+			c.reportAs(ruleC5, whyC5, "every goroutine ends with its call", "goroutines that are left: %s", leftovers())
+		}
+	}()
+	synctest.Test(t, func(*testing.T) {
+		// A bubble begins in the year 2000; servers' epochs do not.
+		time.Sleep(time.Until(time.Date(2026, 11, 20, 12, 0, 7, 0, time.UTC)))
+		c.supervise()
+	})
+}
+
+// supervise runs the check until it is done, panics, or is hung.
+func (c *check) supervise() {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() {
+			if r := recover(); r != nil {
+				c.report("no panic, whatever the caller or the server does", "panic: %v\n%s", r, panicSite())
+			}
+		}()
+		c.rule.run(c)
+	}()
+	timer := time.NewTimer(c.patience())
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+		c.mu.Lock()
+		c.hung = true
+		c.mu.Unlock()
+		c.report("the call comes to an end", "it is still blocked after %v: %s", c.patience(), leftovers())
+	}
+	c.mu.Lock()
+	worlds := c.worlds
+	c.mu.Unlock()
+	for _, w := range worlds {
+		w.close()
+	}
+	if !c.via.real() {
+		time.Sleep(5 * time.Second) // connections and servers linger a little
+	}
+}
+
+// report records a finding against the rule that is being checked.
+func (c *check) report(want, saw string, args ...any) {
+	c.reportAs(c.rule.name, c.rule.why, want, saw, args...)
+}
+
+// reportAs records a finding against the named rule, once for each want.
+func (c *check) reportAs(name, why, want, saw string, args ...any) {
+	f := Finding{Rule: name, Over: c.via.String(), Want: want, Saw: fmt.Sprintf(saw, args...), Why: why}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !slices.ContainsFunc(c.findings, func(o Finding) bool { return o.Rule == f.Rule && o.Want == f.Want }) {
+		c.findings = append(c.findings, f)
+	}
+}
+
+// leftovers names where the goroutines of the newest bubble stand: for each the
+// innermost function that is neither the runtime's nor the kit's.
+func leftovers() string {
+	buf := make([]byte, 1<<20)
+	stacks := strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n")
+	newest, at := 0, map[int][]string{}
+	for _, s := range stacks {
+		head, frames, _ := strings.Cut(s, "\n")
+		_, tag, found := strings.Cut(head, "synctest bubble ")
+		if !found {
+			continue
+		}
+		var bubble int
+		fmt.Sscan(tag, &bubble)
+		newest = max(newest, bubble)
+		if f := innermost(frames); f != "" && !slices.Contains(at[bubble], f) {
+			at[bubble] = append(at[bubble], f)
+		}
+	}
+	if len(at[newest]) == 0 {
+		return "(unknown)"
+	}
+	return strings.Join(at[newest], "; ")
+}
+
+// panicSite is where a panic that was just recovered came from.
+func panicSite() string {
+	buf := make([]byte, 1<<16)
+	stack := string(buf[:runtime.Stack(buf, false)])
+	if _, after, found := strings.Cut(stack, "panic("); found {
+		stack = after
+	}
+	return innermost(stack)
+}
+
+// innermost is the first frame of a stack that is of interest.
+func innermost(stack string) string {
+	lines := strings.Split(stack, "\n")
+	for i, line := range lines {
+		if i+1 == len(lines) || strings.HasPrefix(line, "\t") || !strings.Contains(line, "(") {
+			continue
+		}
+		name := strings.TrimPrefix(line, "created by ")
+		boring := slices.ContainsFunc([]string{"runtime.", "panic(", "sync.", "internal/", "time.", "io.", "testing", "net.(*pipe)"},
+			func(p string) bool { return strings.HasPrefix(name, p) })
+		if !boring && !strings.Contains(name, "steadytest.") {
+			return strings.TrimSpace(name[:strings.LastIndex(name, "(")]) + " " + strings.TrimSpace(lines[i+1])
+		}
+	}
+	return ""
+}
