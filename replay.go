@@ -157,7 +157,7 @@ type lentBody struct {
 	body   io.ReadCloser
 	length int64 // that it must have; -1 if it may have any
 
-	read        int64 // all guarded by the loan's lock
+	read        int64 // all guarded by the loan's lock; Read alone changes it
 	eof, closed bool
 }
 
@@ -167,13 +167,21 @@ func (b *lentBody) Read(p []byte) (int, error) {
 	}
 	defer b.loan.leave()
 	n, err := b.body.Read(p)
+	var more int
+	if b.length >= 0 && err == nil && b.read+int64(n) == b.length {
+		// All that is expected is here: is it all there is? net/http stops at
+		// ContentLength, and the server would take the beginning of a longer body
+		// for the whole. So the last bytes wait for the end to be seen.
+		var beyond [1]byte
+		more, err = b.body.Read(beyond[:])
+	}
 
 	b.loan.mu.Lock()
 	defer b.loan.mu.Unlock()
-	b.read += int64(n)
+	b.read += int64(n + more)
 	b.eof = b.eof || err == io.EOF
 	if b.differs() {
-		return n, errReplayDiffers
+		return 0, errReplayDiffers
 	}
 	return n, err
 }
