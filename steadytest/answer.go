@@ -26,13 +26,20 @@ type answer struct {
 
 // handle takes a request, whose body was read, to its answer. It does not wait.
 func (p *Provider) handle(req *http.Request, body []byte) (*call, *answer) {
-	c := &call{req: req}
+	x := &struct { // in one allocation
+		call
+		answer
+		input
+	}{}
+	c, a, in := &x.call, &x.answer, &x.input
+	c.req = req
 	e := endpointFor(req)
-	in := e.read(c, body)
+	e.read(c, in, body)
 	c.problem = in.problem
 	p.arrive(c)
+	c.id = requestID(c.number)
 
-	a := &answer{header: make(http.Header, 12), wait: p.waitFor(c)}
+	a.header, a.wait = make(http.Header, 12), p.waitFor(c)
 	if c.fault != nil {
 		a.wait += max(0, c.fault.Delay)
 		a.stamp = c.fault
@@ -43,7 +50,7 @@ func (p *Provider) handle(req *http.Request, body []byte) (*call, *answer) {
 		return c, a
 	}
 	d := p.dialect()
-	id := "req_" + requestID(c.number)
+	id := "req_" + c.id
 	if d.RequestID != "" {
 		a.header[http.CanonicalHeaderKey(d.RequestID)] = []string{id}
 	}
@@ -107,7 +114,7 @@ func (p *Provider) refuse(a *answer, c *call, e Effect, id string) {
 // reply makes a the usual answer.
 func (p *Provider) reply(a *answer, c *call, e *endpoint, in *input) {
 	a.status, a.pause = http.StatusOK, max(0, p.EventDelay)
-	out := &output{call: c, input: in, text: p.Text, id: requestID(c.number), now: p.server(c.at)}
+	out := &output{call: c, input: in, text: p.Text, now: p.server(c.at)}
 	if out.text == "" {
 		out.text = "Steady as she goes."
 	}

@@ -67,7 +67,7 @@ var Anthropic = &Dialect{
 		ServerError:    {Status: 500, Type: "api_error", Message: "Internal server error", Header: map[string]string{"X-Should-Retry": "true"}},
 		BadGateway:     {Status: 502, Type: "api_error", Message: "Bad gateway"},
 		Unavailable:    {Status: 503, Type: "api_error", Message: "Service unavailable"},
-		SlowDown:       {Status: 503, Type: "overloaded_error", Message: "Overloaded"},
+		SlowDown:       {Status: 429, Type: "rate_limit_error", Message: "Number of request tokens has exceeded your per-minute rate limit: please raise your usage gradually."},
 		GatewayTimeout: {Status: 504, Type: "timeout_error", Message: "The request timed out while processing."},
 	},
 	Body: func(r Refusal, id string) (contentType, body string) {
@@ -121,7 +121,7 @@ var GitHub = &Dialect{
 		ServerError:   {Status: 500, Message: "Server Error"},
 		BadGateway:    {Status: 502, Message: "Server Error"},
 		Unavailable:   {Status: 503, Message: "Service unavailable"},
-		SlowDown:      {Status: 503, Message: "Service unavailable"},
+		SlowDown:      {Status: 403, Message: "You have triggered an abuse detection mechanism. Please retry your request again later."},
 		Overloaded:    {Status: 503, Message: "Service unavailable"},
 		ContentFilter: {Status: 422, Message: "Validation Failed"},
 		ContextLength: {Status: 422, Message: "Validation Failed"},
@@ -181,7 +181,7 @@ var Silent = &Dialect{Name: "none", Body: htmlBody, Refusals: map[Effect]Refusal
 
 // Nginx is nginx as it comes: it denies with 503.
 var Nginx = &Dialect{Name: "nginx", Body: htmlBody, Refusals: map[Effect]Refusal{
-	RateLimited: {Status: 503}, SecondaryLimit: {Status: 503}, TooLarge: {Status: 503}, SpentQuota: {Status: 403}, Overloaded: {Status: 503},
+	RateLimited: {Status: 503}, SecondaryLimit: {Status: 503}, TooLarge: {Status: 503}, SlowDown: {Status: 503}, SpentQuota: {Status: 403}, Overloaded: {Status: 503},
 }}
 
 func htmlBody(r Refusal, _ string) (contentType, body string) {

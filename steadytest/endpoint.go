@@ -31,7 +31,6 @@ type output struct {
 	*call
 	*input
 	text string
-	id   string    // the digits of ids
 	now  time.Time // on the server's clock
 }
 
@@ -77,23 +76,21 @@ func matches(pattern, path string) bool {
 }
 
 // read takes from a body what the endpoint and the limits need.
-func (e *endpoint) read(c *call, body []byte) *input {
-	in := &input{}
-	switch e {
-	case &notFound:
+func (e *endpoint) read(c *call, in *input, body []byte) {
+	switch {
+	case e == &notFound:
 		in.problem = NotFound
-		return in
-	case &badMethod:
+		return
+	case e == &badMethod:
 		in.problem = BadMethod
-		return in
-	}
-	if !e.model {
-		return in
+		return
+	case !e.model:
+		return
 	}
 	var m modelRequest
 	if json.Unmarshal(body, &m) != nil || m.Model == "" {
 		in.problem = Invalid
-		return in
+		return
 	}
 	c.Model = m.Model
 	for _, text := range [...]json.RawMessage{m.System, m.Messages, m.Prompt, m.Input, m.Instructions} {
@@ -113,7 +110,6 @@ func (e *endpoint) read(c *call, body []byte) *input {
 			in.tool = m.Tools[0].Name
 		}
 	}
-	return in
 }
 
 // answersTool reports whether a conversation has a tool's result already: the next

@@ -27,7 +27,7 @@ const (
 	ServerError    Effect = "server_error"    // 500
 	BadGateway     Effect = "bad_gateway"     // 502
 	Unavailable    Effect = "unavailable"     // 503
-	SlowDown       Effect = "slow_down"       // 503 slow_down
+	SlowDown       Effect = "slow_down"       // 429 slow_down: load rose too fast
 	GatewayTimeout Effect = "gateway_timeout" // 504
 	Overloaded     Effect = "overloaded"      // 529
 )

@@ -86,7 +86,8 @@ type call struct {
 	Call
 	req     *http.Request
 	number  int
-	at      int64 // arrival, in nanoseconds since the epoch
+	id      string // the digits of ids
+	at      int64  // arrival, in nanoseconds since the epoch
 	fault   *Fault
 	effect  Effect     // what becomes of it
 	problem Effect     // what is wrong with it, if it is admitted

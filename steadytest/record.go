@@ -1,6 +1,9 @@
 package steadytest
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Counts is what a Provider did with the requests it saw.
 type Counts struct {
@@ -32,9 +35,12 @@ const maxRecord = 1 << 20
 
 // record is what a provider remembers: the counts, and each request.
 type record struct {
-	counts   Counts
-	requests []Request
+	counts Counts
+	kept   [][]Request // in pieces, so that remembering one more copies nothing
 }
+
+// pieceSize is how many requests a piece holds.
+const pieceSize = 1024
 
 func (r *record) add(c *call) Request {
 	seen := Request{
@@ -45,8 +51,10 @@ func (r *record) add(c *call) Request {
 		seen.Effect = c.problem
 	}
 	r.counts.add(seen)
-	if len(r.requests) < maxRecord {
-		r.requests = append(r.requests, seen)
+	if last := len(r.kept) - 1; last >= 0 && len(r.kept[last]) < pieceSize {
+		r.kept[last] = append(r.kept[last], seen)
+	} else if len(r.kept) < maxRecord/pieceSize {
+		r.kept = append(r.kept, append(make([]Request, 0, pieceSize), seen))
 	}
 	return seen
 }
@@ -75,7 +83,7 @@ func (p *Provider) Counts() Counts {
 func (p *Provider) Requests() []Request {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return append([]Request(nil), p.record.requests...)
+	return slices.Concat(p.record.kept...)
 }
 
 // Timeline returns the counts of each stretch of width from the first request to

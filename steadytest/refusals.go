@@ -23,7 +23,7 @@ var usual = map[Effect]Refusal{
 	ServerError:    {Status: 500, Type: "server_error", Message: "The server had an error while processing your request. Sorry about that!"},
 	BadGateway:     {Status: 502, Type: "server_error", Message: "Bad gateway."},
 	Unavailable:    {Status: 503, Type: "server_error", Message: "The engine is currently overloaded, please try again later."},
-	SlowDown:       {Status: 503, Type: "server_error", Code: "slow_down", Message: "Slow down."},
+	SlowDown:       {Status: 429, Type: "requests", Code: "slow_down", Message: "Your request rate has risen too fast. Please slow down to your earlier rate and raise it gradually."},
 	GatewayTimeout: {Status: 504, Type: "server_error", Message: "The request timed out."},
 	Overloaded:     {Status: 529, Type: "overloaded_error", Message: "Overloaded"},
 }
