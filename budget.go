@@ -45,25 +45,26 @@ type budget struct {
 	first   *claim  // the first unanswered claim that best has not seen
 	pending float64 // the cost of all those
 
-	period  interval  // seconds in which the whole limit refills, if it does so gradually
-	gap     interval  // seconds from the end of one window to the next
-	votes   int       // above zero for gradual, below for windows
-	ref     reading   // an earlier reading to compare with
-	turn    turn      // when the window ends
-	rolled  bool      // the window has ended, and no header of the new one has come yet
-	left    float64   // what was left of the window before it ended
-	whole   bool      // at the end of a spent window everything was seen to come back
-	probe   *claim    // sent to see whether the window has ended
-	slide   float64   // refill per second within a window
-	slides  int       // above zero: seen to slide; below: seen not to
-	opening reading   // the first reading of this window
-	base    float64   // the ledger's total when this window began, if based
-	based   bool      //
-	refusal time.Time // send time of the latest request that was denied
-	asks    int       // requests let through to ask again, since the last answer that told when
-	asked   time.Time // when the last of those was
-	smooth  smoothing // the server enforces a shorter window than it says
-	updated time.Time
+	period   interval  // seconds in which the whole limit refills, if it does so gradually
+	gap      interval  // seconds from the end of one window to the next
+	votes    int       // above zero for gradual, below for windows
+	ref      reading   // an earlier reading to compare with
+	turn     turn      // when the window ends
+	rolled   bool      // the window has ended, and no header of the new one has come yet
+	left     float64   // what was left of the window before it ended
+	whole    bool      // at the end of a spent window everything was seen to come back
+	probe    *claim    // sent to see whether the window has ended
+	slide    float64   // refill per second within a window
+	slides   int       // above zero: seen to slide; below: seen not to
+	opening  reading   // the first reading of this window
+	base     float64   // the ledger's total when this window began, if based
+	based    bool      //
+	refusal  time.Time // send time of the latest request that was denied
+	refusals int       // in a row
+	asks     int       // requests let through to ask again, since the last answer that told when
+	asked    time.Time // when the last of those was
+	smooth   smoothing // the server enforces a shorter window than it says
+	updated  time.Time
 }
 
 // interval is a number known to lie between two others; hi zero means unknown.
@@ -77,7 +78,7 @@ type reading struct {
 	resolution       time.Duration // of the reset as written
 	relative         bool          // the reset was written as a delay
 	spent            float64       // the ledger's total up to and with this request
-	settled          float64       // the part of it that the server has surely counted
+	settled, after   float64       // the least and the most of the total that the server may have counted by then
 	denied           bool
 }
 

@@ -159,8 +159,11 @@ func (b *budget) observeWindow(r reading) {
 		b.turned(r)
 	case !b.rolled:
 		b.sameWindow(r)
-	case r.sent.After(b.turn.over()):
-		b.open(r) // the window has not ended after all
+	case r.sent.After(b.turn.ask()):
+		// The window was thought to have ended, and has not.
+		b.rolled = false
+		b.turn.refused(r.sent)
+		b.best, b.at = r.remaining, r.sent
 	}
 }
 
@@ -176,6 +179,13 @@ func (b *budget) slack(r reading) time.Duration {
 // open starts a window from its first reading.
 func (b *budget) open(r reading) {
 	b.rolled, b.probe = false, nil
+	if l := b.length(); l > 0 && r.remaining >= b.limit-1 {
+		// It is the request that opened the window, if requests do that.
+		last := r.sent.Add(secondsOf(l) + jitter)
+		if m, ok := r.reset.meet(timeSpan{r.reset.lo, last}); ok {
+			r.reset = m
+		}
+	}
 	b.turn.set(r.reset, r.resolution)
 	b.opening = r
 	b.best, b.at, b.mark = r.remaining, r.sent, r.sent
@@ -191,7 +201,7 @@ func (b *budget) turned(r reading) {
 	if r.sent.Before(old.hi.Add(jitter)) {
 		b.turn.turned(r.sent)
 	}
-	if width := (old.width() + r.reset.width()).Seconds() / 2; gap > width {
+	if width := (old.width() + r.reset.width()).Seconds() / 2; gap > width && r.sent.Before(b.turn.over().Add(reorder)) {
 		b.gap.refine(interval{gap - width, gap + width})
 	}
 	own, left := r.spent-b.base, b.best
@@ -220,8 +230,13 @@ func (b *budget) sameWindow(r reading) {
 	if b.probe != nil && !r.sent.Before(b.probe.sent) {
 		b.turn.refused(r.sent)
 	}
-	if r.denied {
-		b.refusal = later(b.refusal, r.sent)
+	if r.denied && r.sent.After(b.refusal) {
+		b.refusal = r.sent
+		if b.refusals++; b.refusals >= 3 && b.slide > 0 {
+			b.slides, b.slide = max(b.slides-1, -3), 0
+		}
+	} else if !r.denied && r.sent.After(b.refusal) {
+		b.refusals = 0
 	}
 	switch apart := r.sent.Sub(b.opening.sent); {
 	case b.refusal.After(b.opening.sent):
@@ -230,8 +245,8 @@ func (b *budget) sameWindow(r reading) {
 		}
 	case apart > reorder:
 		// What was sent just before may have been counted or not.
-		least := r.remaining - b.opening.remaining + r.settled - b.opening.spent
-		most := r.remaining - b.opening.remaining + r.spent - b.opening.spent
+		least := r.remaining - b.opening.remaining + r.settled - b.opening.after
+		most := r.remaining - b.opening.remaining + r.spent - b.opening.settled
 		if least >= 2 {
 			b.slides = min(b.slides+1, 3)
 			b.slide, b.whole = (least-1)/apart.Seconds(), false

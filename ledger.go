@@ -58,7 +58,9 @@ type claim struct {
 
 	sent       time.Time
 	total      cost   // of everything sent up to and with it
-	settled    cost   // of what was sent so long before that the server has surely counted it
+	settled    cost   // of what was sent so long before it that the server has surely counted that
+	after      cost   // of what was sent so shortly after it that the server may have counted that
+	closed     bool   // after is final
 	unseen     uint16 // the budgets, by their bits, whose last word may not include it
 	prev, next *claim
 }
@@ -81,6 +83,7 @@ type ledger struct {
 	maximum  int // of inFlight; zero means none
 
 	first, last *claim // the unanswered, in the order of sending
+	fresh       *claim // the first of them that is not closed
 	total       cost
 	lagging     [2]mark   // of total, reorder or more ago
 	answered    bool      // there has been a response of any kind
@@ -182,6 +185,7 @@ func (l *ledger) take(now time.Time, c *claim) (at time.Time, ok bool) {
 
 // charge takes c's cost from everything, whether it is there or not.
 func (l *ledger) charge(now time.Time, c *claim, probes []*budget) {
+	l.close(now)
 	if now.Sub(l.lagging[1].at) >= reorder {
 		l.lagging = [2]mark{l.lagging[1], {now, l.total}}
 	}
@@ -194,6 +198,9 @@ func (l *ledger) charge(now time.Time, c *claim, probes []*budget) {
 		l.first = c
 	}
 	l.last = c
+	if l.fresh == nil {
+		l.fresh = c
+	}
 	l.inFlight++
 	if l.began.IsZero() {
 		l.began = now
@@ -222,10 +229,22 @@ func (l *ledger) charge(now time.Time, c *claim, probes []*budget) {
 	}
 }
 
+// close notes for each unanswered claim what had been sent until reorder after it.
+func (l *ledger) close(now time.Time) {
+	for l.fresh != nil && now.Sub(l.fresh.sent) >= reorder {
+		l.fresh.after, l.fresh.closed = l.total, true
+		l.fresh = l.fresh.next
+	}
+}
+
 // settle ends c. Every budget that the answer speaks of takes it over; in every
 // other c stays charged, unless nothing was sent.
 func (l *ledger) settle(now time.Time, c *claim, a ending) (learned bool) {
 	l.inFlight--
+	l.close(now)
+	if !c.closed {
+		c.after = l.total
+	}
 	if a.unsent {
 		l.refund(c)
 		l.unlink(c)
@@ -286,7 +305,7 @@ func (l *ledger) read(now time.Time, c *claim, q *Quota, denied bool) (b *budget
 	r := reading{
 		limit: float64(q.Limit), remaining: float64(q.Remaining),
 		sent: c.sent, arrived: now, resolution: q.resolution,
-		spent: c.total.of(id.resource), settled: c.settled.of(id.resource), denied: denied,
+		spent: c.total.of(id.resource), settled: c.settled.of(id.resource), after: c.after.of(id.resource), denied: denied,
 	}
 	if !q.Reset.IsZero() {
 		r.reset = l.resetOf(now, c.sent, q)
@@ -374,9 +393,9 @@ func (l *ledger) obey(now time.Time, c *claim, a ending, spoken []*budget) {
 		}
 	}
 	switch {
-	case explained:
+	case explained && l.when(now, cost{}, c).After(now):
 		return
-	case strict != nil:
+	case !explained && strict != nil:
 		strict.smooth.strike(now, c.sent, strict.perSecondOverall())
 		return
 	}
@@ -424,6 +443,9 @@ func (l *ledger) refund(c *claim) {
 }
 
 func (l *ledger) unlink(c *claim) {
+	if l.fresh == c {
+		l.fresh = c.next
+	}
 	if c.prev != nil {
 		c.prev.next = c.next
 	} else {

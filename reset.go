@@ -55,6 +55,7 @@ type turn struct {
 	resolution time.Duration
 
 	lo, hi float64   // the true end lies between these shares of the timeSpan; hi zero means nothing is known
+	wrong  int       // how often it did not: the windows of such a server begin with a request, and keep no share
 	tried  time.Time // when a probe was turned down in this window
 }
 
@@ -65,8 +66,8 @@ const turnGuard = 100 * time.Millisecond
 // set is called for a new window.
 func (t *turn) set(at timeSpan, resolution time.Duration) {
 	t.at, t.resolution, t.tried = at, resolution, time.Time{}
-	if t.hi == 0 {
-		t.hi = 1
+	if t.hi == 0 || t.wrong >= 2 {
+		t.lo, t.hi = 0, 1
 	}
 }
 
@@ -91,7 +92,7 @@ func (t *turn) ask() time.Time {
 	switch {
 	case !t.tried.IsZero():
 		return later(t.point(t.hi), t.tried.Add(max(turnGuard, t.resolution/4)))
-	case t.settled():
+	case t.settled() || t.wrong >= 2:
 		return t.point(t.hi)
 	case t.lo == 0:
 		return t.point(0)
@@ -117,7 +118,8 @@ func (t *turn) refused(sent time.Time) {
 		return
 	}
 	if s := t.share(sent); s >= t.hi {
-		t.lo, t.hi = min(s, 1), 1 // the window ends later than any before it did
+		t.lo, t.hi = 0, 1 // the window ends later than any before it did
+		t.wrong++
 	} else {
 		t.lo = max(t.lo, s, 1e-9)
 	}
@@ -131,7 +133,8 @@ func (t *turn) turned(sent time.Time) {
 	if s := t.share(sent); s > t.lo {
 		t.hi = min(t.hi, s)
 	} else {
-		t.lo, t.hi = 0, max(s, 1e-9)
+		t.lo, t.hi = 0, 1
+		t.wrong++
 	}
 }
 
