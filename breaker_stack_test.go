@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"strings"
 	"sync"
@@ -284,6 +285,85 @@ func TestBatchCallsWaitForAnOpenCircuit(t *testing.T) {
 		}
 		if late := last.Sub(o.to); late > 15*time.Second {
 			t.Errorf("done %v after the outage", late)
+		}
+	})
+}
+
+// After minutes of outages, hangs, denials and cancellations on three hosts each
+// call has ended, each request was told of, and no slot or pin is left.
+func TestNothingIsLeftBehindByAStorm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		soon()
+		var hits atomic.Int64
+		base := roundTrip(func(req *http.Request) (*http.Response, error) {
+			closeBody(req)
+			hits.Add(1)
+			delay := time.Duration(rand.ExpFloat64() * float64(time.Second))
+			if rand.IntN(50) == 0 {
+				delay = time.Hour
+			}
+			select {
+			case <-time.After(delay):
+			case <-req.Context().Done():
+				return nil, context.Cause(req.Context())
+			}
+			healthy := time.Now().Minute()%2 == 0
+			switch n := rand.IntN(10); {
+			case healthy && n < 8:
+				return answer(req, 200), nil
+			case n == 0:
+				return answer(req, 429, "Retry-After", "1"), nil
+			case n < 4:
+				return nil, errors.New("connection reset by peer")
+			}
+			return answer(req, 503), nil
+		})
+		limiter := &Limiter{Base: &Classifier{Base: base}, Requests: []Rate{PerSecond(20)}, InFlight: 20}
+		breaker := &Breaker{Base: limiter, Probes: 2, ProbeTimeout: 5 * time.Second}
+		var told, opened atomic.Int64
+		rt := Traced(&Retrier{Base: breaker}, &Trace{
+			Attempted:    func(AttemptInfo) { told.Add(1) },
+			StateChanged: func(StateInfo) { opened.Add(1) },
+		})
+		var wg sync.WaitGroup
+		var ended atomic.Int64
+		const callers, calls = 60, 20
+		for i := range callers {
+			wg.Go(func() {
+				for range calls {
+					ctx, cancel := context.WithTimeout(t.Context(), time.Duration(1+rand.IntN(60))*time.Second)
+					if rand.IntN(3) == 0 {
+						ctx = WithPriority(ctx, PriorityBatch)
+					}
+					if rand.IntN(4) == 0 {
+						time.AfterFunc(time.Duration(rand.ExpFloat64()*float64(time.Second)), cancel)
+					}
+					body := &closeCounter{Reader: strings.NewReader("{}")}
+					req, _ := http.NewRequestWithContext(ctx, "POST", fmt.Sprintf("https://%d.example/v1", i%3), body)
+					send(t, rt, req)
+					if body.closed.Load() == 0 {
+						t.Error("a body was not closed")
+					}
+					cancel()
+					ended.Add(1)
+					time.Sleep(time.Duration(rand.IntN(int(5 * time.Second))))
+				}
+			})
+		}
+		wg.Wait()
+		if ended.Load() != callers*calls || hits.Load() != told.Load() || opened.Load() == 0 {
+			t.Errorf("%d of %d calls ended, %d requests were sent and %d told of, circuits changed %d times",
+				ended.Load(), callers*calls, hits.Load(), told.Load(), opened.Load())
+		}
+		for key, e := range breaker.circuits.entries {
+			if e.pins != 0 || len(e.value.probes) != 0 {
+				t.Errorf("%s: %d pins and %d probes are left", key, e.pins, len(e.value.probes))
+			}
+		}
+		for key, e := range limiter.keys.entries {
+			if e.pins != 0 || e.value.queued() != 0 {
+				t.Errorf("%s: %d pins and %d waiters are left", key, e.pins, e.value.queued())
+			}
 		}
 	})
 }
