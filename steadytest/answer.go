@@ -59,6 +59,9 @@ func (p *Provider) handle(req *http.Request, body []byte) (*call, *answer) {
 	case c.denied:
 		p.refuse(a, c, c.effect, id)
 		for _, f := range d.Denied {
+			if c.quota.Silent {
+				break
+			}
 			if v := f.Value(c.quota, nil); v != "" {
 				a.header.Set(f.Name, v)
 			}

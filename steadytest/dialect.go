@@ -68,7 +68,9 @@ const (
 func (r Rounding) seconds(d time.Duration) int64 {
 	switch r {
 	case RoundUp:
-		d += time.Second - 1
+		if d > 0 { // of what is negative, dividing rounds up
+			d += min(time.Second-1, never-d)
+		}
 	case Nearest:
 		d += time.Second / 2
 	}
@@ -207,6 +209,9 @@ func (d *Dialect) refusal(e Effect, q Quota, path string) Refusal {
 		wait = 0
 	}
 	r.Policy, r.Wait = q.policy(), wait
+	if wait == 0 {
+		r.Message = withoutWait(r.Message)
+	}
 	if strings.Contains(r.Message, "{") || strings.Contains(r.Type, "{") {
 		facts := strings.NewReplacer(
 			"{resource}", strings.ReplaceAll(q.Resource, "_", " "), "{limit}", itoa(q.N), "{remaining}", itoa(q.Remaining),
@@ -217,6 +222,17 @@ func (d *Dialect) refusal(e Effect, q Quota, path string) Refusal {
 		r.Message, r.Type = facts.Replace(r.Message), facts.Replace(r.Type)
 	}
 	return r
+}
+
+// withoutWait is a message without its sentence that says when to come back.
+func withoutWait(message string) string {
+	for _, fact := range [...]string{"{wait}", "{seconds}"} {
+		if before, after, found := strings.Cut(message, fact); found {
+			_, after, _ = strings.Cut(after, ". ")
+			message = strings.TrimSpace(before[:strings.LastIndex(before, ". ")+1] + " " + after)
+		}
+	}
+	return message
 }
 
 func (d *Dialect) body(r Refusal, id string) (contentType, body string) {

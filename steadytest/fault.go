@@ -88,7 +88,7 @@ const (
 
 // write sets the headers; now is the server's clock when they are written.
 func (f RetryForm) write(h http.Header, d time.Duration, now time.Time) {
-	millis := strconv.FormatInt(int64((d+time.Millisecond-1)/time.Millisecond), 10)
+	millis := WaitMillis(Quota{Wait: d}, nil)
 	switch f {
 	case RetrySeconds:
 		h.Set("Retry-After", itoa(RoundUp.seconds(d)))

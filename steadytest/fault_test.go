@@ -215,3 +215,77 @@ func TestFaultSpendsNothingUnlessCharged(t *testing.T) {
 		})
 	}
 }
+
+func TestRetryAfterMayBeNegativeOrAbsurd(t *testing.T) {
+	for after, want := range map[time.Duration]string{-2 * time.Second: "-2", -1: "0", 1<<63 - 1: "9223372036", 100 * 365 * 24 * time.Hour: "3153600000"} {
+		p := &steadytest.Provider{Faults: []steadytest.Fault{{Do: steadytest.RateLimited, RetryAfter: after}}}
+		if got := send(t, p, chat).Header.Get("Retry-After"); got != want {
+			t.Errorf("%v is written %q, want %q", after, got, want)
+		}
+	}
+}
+
+func TestDenialThatIsAFaultSpeaksOfTheLimit(t *testing.T) {
+	for _, c := range []struct {
+		dialect *steadytest.Dialect
+		after   time.Duration
+		want    string
+	}{
+		{steadytest.OpenAI, 0, `{"error":{"message":"Rate limit reached on tokens: Limit 10, Used 10, Requested 0.","type":"tokens","param":null,"code":"rate_limit_exceeded"}}`},
+		{steadytest.OpenAI, 90 * time.Second, `{"error":{"message":"Rate limit reached on tokens: Limit 10, Used 10, Requested 0. Please try again in 1m30s.","type":"tokens","param":null,"code":"rate_limit_exceeded"}}`},
+		{steadytest.Assisters, 0, `{"error":{"code":"rate_limit_exceeded","message":"Rate limit exceeded.","type":"rate_limit_error"}}`},
+		{steadytest.AIAPI, 3 * time.Second, `{"code":"rate_limit_exceeded","data":{"retry_after":3},"message":"Rate limit exceeded. Please try again later."}`},
+	} {
+		p := &steadytest.Provider{
+			Dialect: c.dialect, Limits: []steadytest.Limit{{Resource: "tokens", N: 10}},
+			Faults: []steadytest.Fault{{Do: steadytest.RateLimited, RetryAfter: c.after}},
+		}
+		if got := bodyOf(t, send(t, p, chat)); got != c.want {
+			t.Errorf("%s: got %s, want %s", c.dialect.Name, got, c.want)
+		}
+	}
+}
+
+func TestFaultThatALimitForestallsLeavesNoTrace(t *testing.T) {
+	p := &steadytest.Provider{
+		Limits: []steadytest.Limit{{N: 0}},
+		Faults: []steadytest.Fault{{Do: steadytest.Unavailable, Charged: true, RetryAfter: time.Hour, Header: http.Header{"X-Fault": {"yes"}}}},
+	}
+	resp := send(t, p, chat)
+	if resp.StatusCode != 429 || resp.Header.Get("X-Fault") != "" || resp.Header.Get("Retry-After") == "3600" {
+		t.Errorf("got %s %v", resp.Status, resp.Header)
+	}
+	if got, want := p.Counts(), (steadytest.Counts{Requests: 1, Denied: 1}); got != want {
+		t.Errorf("counts %+v, want %+v", got, want)
+	}
+}
+
+func TestTimeBeginsWithTheFirstRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &steadytest.Provider{}
+		p.SetFaults(steadytest.Fault{For: time.Second, Do: steadytest.Unavailable})
+		p.SetLimits(steadytest.Limit{N: 1})
+		p.Counts()
+		time.Sleep(time.Hour)
+		for _, want := range []int{503, 200, 429} {
+			if got := send(t, p, chat).StatusCode; got != want {
+				t.Errorf("status %d, want %d", got, want)
+			}
+			time.Sleep(time.Second)
+		}
+	})
+}
+
+func TestSilentLimitIsToldInNoHeader(t *testing.T) {
+	p := &steadytest.Provider{Limits: []steadytest.Limit{{N: 1, Silent: true}}}
+	for range 2 {
+		for name := range send(t, p, chat).Header {
+			if strings.Contains(name, "limit") || strings.Contains(name, "Retry") {
+				t.Errorf("tells %s", name)
+			}
+		}
+	}
+	if got := p.Counts().Denied; got != 1 {
+		t.Errorf("denied %d, want 1", got)
+	}
+}

@@ -121,19 +121,27 @@ func (p *Provider) beginLocked() (int64, *rules) {
 // openLocked is the beginning of all times.
 func (p *Provider) openLocked(start time.Time) {
 	p.began, p.start, p.origin = true, start, start.UnixNano()
-	p.rules = &rules{faults: p.Faults, changes: p.Changes}
-	p.rules.limits = p.limiters(p.Limits, nil, p.origin)
+	p.rulesLocked()
+}
+
+// rulesLocked is a copy of the rules, those that the fields give at first.
+func (p *Provider) rulesLocked() *rules {
+	if p.rules == nil {
+		p.rules = &rules{limits: p.limiters(p.Limits, nil, 0), faults: p.Faults, changes: p.Changes}
+	}
+	next := *p.rules
+	return &next
 }
 
 // changeLocked makes the changes that are due.
 func (p *Provider) changeLocked(now int64) {
 	for len(p.rules.changes) > 0 && now-p.origin >= int64(p.rules.changes[0].After) {
-		next := *p.rules
+		next := p.rulesLocked()
 		at := p.origin + int64(next.changes[0].After)
 		p.tenant.actLocked(p, at-1)
 		next.limits = p.limiters(next.changes[0].Limits, next.limits, at)
 		next.changes = next.changes[1:]
-		p.rules = &next
+		p.rules = next
 	}
 }
 
@@ -170,7 +178,10 @@ func (p *Provider) arrive(c *call) {
 		if c.fault == nil || c.fault.Charged || !c.effect.refuses() {
 			p.admitLocked(c, now)
 		} else {
-			c.claims = nil
+			c.claims, c.quota = nil, r.supposed(c.fault)
+		}
+		if c.denied && c.fault != nil && c.fault.Do != Answer {
+			c.fault = nil // it did not come to that
 		}
 		break
 	}
@@ -217,6 +228,15 @@ func (r *rules) fault(matched []bool, number int, since time.Duration) *Fault {
 		}
 	}
 	return nil
+}
+
+// supposed is the quota that a fault speaks of which says that a limit denies.
+func (r *rules) supposed(f *Fault) Quota {
+	q := Quota{Limit: Limit{Resource: "requests"}, Wait: max(0, f.RetryAfter)}
+	if len(r.limits) > 0 {
+		q.Limit = r.limits[0].Limit
+	}
+	return q
 }
 
 // admitLocked puts the request to the limits. If any denies it, none is charged
@@ -291,20 +311,22 @@ func (p *Provider) leave(c *call, output int64) {
 func (p *Provider) SetLimits(limits ...Limit) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now, r := p.beginLocked()
-	p.tenant.actLocked(p, now)
-	next := *r
-	next.limits = p.limiters(limits, r.limits, now)
-	p.rules = &next
+	now := int64(0) // before the first request nothing was used
+	if p.began {
+		now, _ = p.beginLocked()
+		p.tenant.actLocked(p, now)
+	}
+	next := p.rulesLocked()
+	next.limits = p.limiters(limits, next.limits, now)
+	p.rules = next
 }
 
 // SetFaults replaces the faults while the provider runs. Their times and numbers
-// still count from the first request.
+// count from the first request all the same.
 func (p *Provider) SetFaults(faults ...Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_, r := p.beginLocked()
-	next := *r
+	next := p.rulesLocked()
 	next.faults = slices.Clone(faults)
-	p.rules = &next
+	p.rules = next
 }

@@ -79,7 +79,7 @@ func (p *Provider) Counts() Counts {
 }
 
 // Requests returns what became of each request, in the order of arrival. A
-// Provider remembers the first 1,048,576, some 150 bytes each; the totals go on.
+// Provider remembers the first 1,048,576, some 120 bytes each; the totals go on.
 func (p *Provider) Requests() []Request {
 	p.mu.Lock()
 	defer p.mu.Unlock()
