@@ -108,7 +108,7 @@ func (b *budget) clamp(cost, spare float64) float64 {
 // slowest that the readings allow: the next header corrects it.
 func (b *budget) perSecond() float64 {
 	switch {
-	case b.window > 0:
+	case b.window > 0 && !b.perReset:
 		return b.limit / b.window.Seconds()
 	case b.period.hi == 0 || math.IsInf(b.period.hi, 1):
 		return 0
