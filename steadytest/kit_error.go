@@ -131,7 +131,7 @@ func checkNilBase(c *check) {
 	saved := http.DefaultTransport
 	defer func() { http.DefaultTransport = saved }()
 	http.DefaultTransport = w.rec // after wrap: it counts what is there at the call
-	w.rt = rt
+	w.rt, w.url = rt, "http://127.0.0.1:9" // where nobody listens, if another base is asked
 	status, body, err := w.fetch(w.get("/"))
 	if status != 200 || body != "" || w.rec.count() == 0 {
 		c.report("http.DefaultTransport, as it is at the time of the call", "status %d, %q, error %v; it was asked %d times", status, body, err, w.rec.count())
