@@ -179,14 +179,11 @@ func (b *budget) slack(r reading) time.Duration {
 // open starts a window from its first reading.
 func (b *budget) open(r reading) {
 	b.rolled, b.probe = false, nil
+	var by time.Time
 	if l := b.length(); l > 0 && r.remaining >= b.limit-1 {
-		// It is the request that opened the window, if requests do that.
-		last := r.sent.Add(secondsOf(l) + jitter)
-		if m, ok := r.reset.meet(timeSpan{r.reset.lo, last}); ok {
-			r.reset = m
-		}
+		by = r.sent.Add(secondsOf(l) + jitter) // if windows begin with a request, it is this one
 	}
-	b.turn.set(r.reset, r.resolution)
+	b.turn.set(r.reset, r.resolution, by)
 	b.opening = r
 	b.best, b.at, b.mark = r.remaining, r.sent, r.sent
 	b.seen(b.mark)
@@ -224,9 +221,7 @@ func (b *budget) turned(r reading) {
 // sameWindow takes in another reading of the window that is under way, and sees
 // how much has come back since its first.
 func (b *budget) sameWindow(r reading) {
-	if m, ok := b.turn.at.meet(r.reset); ok {
-		b.turn.at = m
-	}
+	b.turn.meet(r.reset)
 	if b.probe != nil && !r.sent.Before(b.probe.sent) {
 		b.turn.refused(r.sent)
 	}

@@ -48,32 +48,47 @@ func (c *serverClock) learn(date, sent, arrived time.Time) {
 func (c *serverClock) local(t time.Time) timeSpan { return timeSpan{t.Add(-c.hi), t.Add(-c.lo)} }
 
 // turn is the end of a window as far as it is known, and what earlier windows
-// have taught about where within the stated timeSpan the true end lies. Servers
+// have taught about where within the stated span the true end lies. Servers
 // round whole seconds up, down or to the nearest, and say so nowhere.
 type turn struct {
-	at         timeSpan
+	at         timeSpan  // as the headers state it
+	by         time.Time // the end is not later, by the length of the window and its beginning; zero if that is unknown
 	resolution time.Duration
 
-	lo, hi float64   // the true end lies between these shares of the timeSpan; hi zero means nothing is known
-	wrong  int       // how often it did not: the windows of such a server begin with a request, and keep no share
+	lo, hi float64   // the true end lies between these shares of the span; hi zero means nothing is known
+	agreed int       // windows in a row that ended there
+	wrong  int       // windows that did not: they begin with a request, and keep no share
 	tried  time.Time // when a probe was turned down in this window
 }
 
-// turnGuard is how long after the latest possible end of a window a client may
-// believe in it without having asked.
-const turnGuard = 100 * time.Millisecond
+const (
+	turnGuard = 100 * time.Millisecond // after the end of a window, before it is believed without having asked
+	turnTrust = 3                      // windows that must have agreed with what was learned
+	turnDoubt = 2                      // windows that did not, after which nothing is learned
+)
 
 // set is called for a new window.
-func (t *turn) set(at timeSpan, resolution time.Duration) {
-	t.at, t.resolution, t.tried = at, resolution, time.Time{}
-	if t.hi == 0 || t.wrong >= 2 {
+func (t *turn) set(at timeSpan, resolution time.Duration, by time.Time) {
+	t.at, t.resolution, t.by, t.tried = at, resolution, by, time.Time{}
+	if t.hi == 0 || t.wrong >= turnDoubt {
 		t.lo, t.hi = 0, 1
 	}
 }
 
-// point is the time at a share of the timeSpan.
+// meet narrows the span by another statement of the same end.
+func (t *turn) meet(at timeSpan) {
+	if m, ok := t.at.meet(at); ok {
+		t.at = m
+	}
+}
+
+// point is the time at a share of the span.
 func (t *turn) point(share float64) time.Time {
-	return t.at.lo.Add(time.Duration(share * float64(t.at.width())))
+	p := t.at.lo.Add(time.Duration(share * float64(t.at.width())))
+	if !t.by.IsZero() && t.by.Before(p) && !t.by.Before(t.at.lo) {
+		return t.by
+	}
+	return p
 }
 
 // narrow tells whether the end is stated so exactly that what is left is the
@@ -82,7 +97,7 @@ func (t *turn) narrow() bool { return t.at.width() <= turnGuard }
 
 // settled tells whether asking earlier would gain too little to risk a denial.
 func (t *turn) settled() bool {
-	return time.Duration((t.hi-t.lo)*float64(t.at.width())) <= turnGuard
+	return t.wrong >= turnDoubt || t.point(t.hi).Sub(t.point(t.lo)) <= turnGuard
 }
 
 // ask is when one request may try whether the window has ended: as early as
@@ -92,7 +107,7 @@ func (t *turn) ask() time.Time {
 	switch {
 	case !t.tried.IsZero():
 		return later(t.point(t.hi), t.tried.Add(max(turnGuard, t.resolution/4)))
-	case t.settled() || t.wrong >= 2:
+	case t.settled():
 		return t.point(t.hi)
 	case t.lo == 0:
 		return t.point(0)
@@ -102,11 +117,11 @@ func (t *turn) ask() time.Time {
 
 // over is when the window has surely ended.
 func (t *turn) over() time.Time {
-	guard := turnGuard
-	if !t.settled() || t.lo == 0 && t.hi == 1 {
-		guard = max(guard, t.resolution)
+	end := t.point(t.hi)
+	if t.narrow() || end.Equal(t.by) || t.settled() && t.agreed >= turnTrust {
+		return end.Add(turnGuard)
 	}
-	return t.point(t.hi).Add(guard)
+	return end.Add(max(turnGuard, t.resolution))
 }
 
 // refused learns that a request sent then was still in the old window.
@@ -114,12 +129,12 @@ func (t *turn) refused(sent time.Time) {
 	if sent.Before(t.at.lo) {
 		return
 	}
-	if t.tried = sent; t.narrow() {
+	t.tried = sent
+	if t.narrow() {
 		return
 	}
 	if s := t.share(sent); s >= t.hi {
-		t.lo, t.hi = 0, 1 // the window ends later than any before it did
-		t.wrong++
+		t.surprised()
 	} else {
 		t.lo = max(t.lo, s, 1e-9)
 	}
@@ -130,22 +145,26 @@ func (t *turn) turned(sent time.Time) {
 	if t.narrow() {
 		return
 	}
-	if s := t.share(sent); s > t.lo {
-		t.hi = min(t.hi, s)
-	} else {
-		t.lo, t.hi = 0, 1
-		t.wrong++
+	s := t.share(sent)
+	switch {
+	case s <= t.lo:
+		t.surprised()
+	case s < t.hi:
+		t.hi = s
+		t.agreed++
+	default:
+		t.agreed++
 	}
 }
 
+// surprised forgets what was learned: this window ended where none did before.
+func (t *turn) surprised() {
+	t.lo, t.hi, t.agreed = 0, 1, 0
+	t.wrong++
+}
+
 func (t *turn) share(at time.Time) float64 {
-	if w := t.at.width(); w > 0 {
-		return float64(at.Sub(t.at.lo)) / float64(w)
-	}
-	if at.After(t.at.lo) {
-		return 1
-	}
-	return 0
+	return float64(at.Sub(t.at.lo)) / float64(max(t.at.width(), 1))
 }
 
 func later(a, b time.Time) time.Time {
