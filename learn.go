@@ -179,14 +179,18 @@ func (b *budget) slack(r reading) time.Duration {
 // open starts a window from its first reading.
 func (b *budget) open(r reading) {
 	b.rolled, b.probe = false, nil
-	var by time.Time
-	if l := b.length(); l > 0 && r.remaining >= b.limit-1 {
-		by = r.sent.Add(secondsOf(l) + jitter) // if windows begin with a request, it is this one
-	}
-	b.turn.set(r.reset, r.resolution, by)
+	b.turn.set(r.reset, r.resolution)
+	b.opener(r)
 	b.opening = r
 	b.best, b.at, b.mark = r.remaining, r.sent, r.sent
 	b.seen(b.mark)
+}
+
+// opener notes the request that opened the window, if requests do that.
+func (b *budget) opener(r reading) {
+	if l := b.length(); l > 0 && r.remaining >= b.limit-1 {
+		b.turn.by = r.sent.Add(secondsOf(l) + jitter)
+	}
 }
 
 // turned takes in the first reading of a new window. What is missing of it
@@ -222,6 +226,7 @@ func (b *budget) turned(r reading) {
 // how much has come back since its first.
 func (b *budget) sameWindow(r reading) {
 	b.turn.meet(r.reset)
+	b.opener(r)
 	if b.probe != nil && !r.sent.Before(b.probe.sent) {
 		b.turn.refused(r.sent)
 	}

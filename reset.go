@@ -57,21 +57,20 @@ type turn struct {
 
 	lo, hi float64   // the true end lies between these shares of the span; hi zero means nothing is known
 	agreed int       // windows in a row that ended there
-	wrong  int       // windows that did not: they begin with a request, and keep no share
+	opened bool      // windows begin with a request: they end a length after it, and keep no share
 	tried  time.Time // when a probe was turned down in this window
 }
 
 const (
 	turnGuard = 100 * time.Millisecond // after the end of a window, before it is believed without having asked
 	turnTrust = 3                      // windows that must have agreed with what was learned
-	turnDoubt = 2                      // windows that did not, after which nothing is learned
 )
 
 // set is called for a new window.
-func (t *turn) set(at timeSpan, resolution time.Duration, by time.Time) {
-	t.at, t.resolution, t.by, t.tried = at, resolution, by, time.Time{}
-	if t.hi == 0 || t.wrong >= turnDoubt {
-		t.lo, t.hi = 0, 1
+func (t *turn) set(at timeSpan, resolution time.Duration) {
+	t.at, t.resolution, t.by, t.tried = at, resolution, time.Time{}, time.Time{}
+	if t.hi == 0 {
+		t.hi = 1
 	}
 }
 
@@ -97,7 +96,7 @@ func (t *turn) narrow() bool { return t.at.width() <= turnGuard }
 
 // settled tells whether asking earlier would gain too little to risk a denial.
 func (t *turn) settled() bool {
-	return t.wrong >= turnDoubt || t.point(t.hi).Sub(t.point(t.lo)) <= turnGuard
+	return t.opened && !t.by.IsZero() || t.point(t.hi).Sub(t.point(t.lo)) <= turnGuard
 }
 
 // ask is when one request may try whether the window has ended: as early as
@@ -133,8 +132,9 @@ func (t *turn) refused(sent time.Time) {
 	if t.narrow() {
 		return
 	}
+	t.opened = t.opened || sent.Before(t.by)
 	if s := t.share(sent); s >= t.hi {
-		t.surprised()
+		t.lo, t.hi, t.agreed = 0, 1, 0 // this window ends later than any before it did
 	} else {
 		t.lo = max(t.lo, s, 1e-9)
 	}
@@ -145,22 +145,19 @@ func (t *turn) turned(sent time.Time) {
 	if t.narrow() {
 		return
 	}
-	s := t.share(sent)
-	switch {
+	if !t.by.IsZero() {
+		if late := t.by.Sub(sent); late < 2*jitter {
+			return // that fits windows that begin with a request
+		}
+		t.opened = false
+	}
+	switch s := t.share(sent); {
 	case s <= t.lo:
-		t.surprised()
-	case s < t.hi:
-		t.hi = s
-		t.agreed++
+		t.lo, t.hi, t.agreed = 0, 1, 0
 	default:
+		t.hi = min(t.hi, s)
 		t.agreed++
 	}
-}
-
-// surprised forgets what was learned: this window ended where none did before.
-func (t *turn) surprised() {
-	t.lo, t.hi, t.agreed = 0, 1, 0
-	t.wrong++
 }
 
 func (t *turn) share(at time.Time) float64 {
