@@ -13,7 +13,11 @@ const (
 	refillUnknown refill = iota
 	refillGradual        // continuously: the reset moves as requests are made
 	refillWindow         // at a reset that stands still: all at once, or as the previous window slides out
+	refillLog            // each request by itself, from the reset on: the reset is the oldest's
 )
+
+// (A log of requests that each leave it a fixed time after they came is told by a
+// reset that creeps: it comes, and the next is much closer than the first was.)
 
 // budgetID tells the budgets of one key apart.
 type budgetID struct {
@@ -46,6 +50,8 @@ type budget struct {
 	pending float64 // the cost of all those
 
 	period   interval  // seconds in which the whole limit refills, if it does so gradually
+	stretch  float64   // the most seconds that a reset was away: nothing refills faster than the limit in that
+	creeps   int       // how often in a row the reset crept
 	gap      interval  // seconds from the end of one window to the next
 	votes    int       // above zero for gradual, below for windows
 	ref      reading   // an earlier reading to compare with
@@ -128,24 +134,39 @@ func snap(s interval) float64 {
 
 // growth is how fast the estimate grows by itself.
 func (b *budget) growth() float64 {
-	if b.kind == refillGradual {
-		return b.perSecond()
+	g := b.slide
+	switch b.kind {
+	case refillGradual:
+		g = b.perSecond()
+	case refillLog:
+		return b.limit / b.stretch
 	}
-	return b.slide
+	if b.stretch > 0 {
+		g = min(g, b.limit/b.stretch)
+	}
+	return g
 }
 
 // level is the estimate: what the server would admit at now.
 func (b *budget) level(now time.Time) float64 {
 	best := b.best
-	if d := now.Sub(b.at); d > 0 {
+	if d := now.Sub(b.growing()); d > 0 {
 		best = min(b.limit, best+b.growth()*d.Seconds())
 	}
 	return best - b.pending
 }
 
+// growing is from when best grows.
+func (b *budget) growing() time.Time {
+	if b.kind == refillLog {
+		return later(b.at, b.turn.at.hi)
+	}
+	return b.at
+}
+
 // steps tells whether the budget comes back at a known moment, not gradually.
 func (b *budget) steps() bool {
-	return b.kind != refillGradual && b.slide == 0 && b.turn.at.known()
+	return b.kind != refillGradual && b.kind != refillLog && b.slide == 0 && b.turn.at.known()
 }
 
 // ready is when a request of such a cost can be sent, behind others that cost
@@ -161,7 +182,7 @@ func (b *budget) ready(now time.Time, ahead, cost, spare float64) (at time.Time,
 		return now, false
 	}
 	if g := b.growth(); g > 0 {
-		return now.Add(secondsOf((need - have) / g)), false
+		return later(now, b.growing()).Add(secondsOf((need - have) / g)), false
 	}
 	if b.rolled || !b.turn.at.known() {
 		return later(now, b.asked.Add(askDelay(b.asks))), true

@@ -16,12 +16,16 @@ func (b *budget) observe(r reading) (changed bool) {
 	}
 	if r.reset.known() {
 		b.asks = 0
+		b.stretch = max(b.stretch, (r.reset.mid().Sub(r.sent)).Seconds())
 		b.compare(r)
 		b.narrow(r)
 	}
 	b.kind = b.decide(r)
 	switch {
 	case b.kind == refillGradual, !r.reset.known():
+		b.follow(r)
+	case b.kind == refillLog:
+		b.turn.at = r.reset
 		b.follow(r)
 	default:
 		b.observeWindow(r)
@@ -43,7 +47,7 @@ func (b *budget) size(r reading) {
 		return
 	}
 	if b.limit > 0 && limit != b.limit && !b.perReset {
-		b.ref = reading{}
+		b.ref, b.stretch = reading{}, 0
 		b.mark = time.Time{} // whatever was known was of another limit
 	}
 	b.limit, b.sized = limit, r.sent
@@ -62,6 +66,8 @@ func (b *budget) decide(r reading) refill {
 		return refillGradual
 	case b.votes >= 2:
 		return refillGradual
+	case b.creeps >= 2:
+		return refillLog
 	case b.votes <= -2:
 		return refillWindow
 	case !r.reset.known() && !b.turn.at.known() && b.window > 0:
@@ -199,6 +205,11 @@ func (b *budget) opener(r reading) {
 // latter, since that can be tested at once.
 func (b *budget) turned(r reading) {
 	old, gap := b.turn.at, r.reset.mid().Sub(b.turn.at.mid()).Seconds()
+	if gap < b.stretch/2 && r.remaining < b.limit-1 {
+		b.creeps++
+	} else {
+		b.creeps = 0
+	}
 	if r.sent.Before(old.hi.Add(jitter)) {
 		b.turn.turned(r.sent)
 	}
