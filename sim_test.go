@@ -190,7 +190,7 @@ func scenarios() []scenario {
 }
 
 // full runs the whole simulation: what make sim prints. Without it a job is a
-// quarter as long, so that the denials of its beginning weigh four times as much.
+// quarter as long, so that what its beginning costs weighs four times as much.
 var full = flag.Bool("sim.full", false, "simulate 10,000 calls with three seeds, and print the table")
 
 func TestSimulation(t *testing.T) {
@@ -209,7 +209,8 @@ func TestSimulation(t *testing.T) {
 			for _, seed := range seeds {
 				p := scenarios()[i].provider
 				if !*full {
-					s.job.calls, s.maxDenied = 2_500, 4*scenarios()[i].maxDenied
+					of := scenarios()[i]
+					s.job.calls, s.maxDenied, s.maxTime = 2_500, 4*of.maxDenied, 1+4*(of.maxTime-1)
 				}
 				ideal := p.Ideal(s.job.calls, s.job.workers, s.each)
 				o := simulate(t, s.job, p, seed)
