@@ -84,7 +84,7 @@ func (b *budget) compare(r reading) {
 	used, usedThen := b.limit-r.remaining, b.limit-b.ref.remaining
 	switch {
 	case !b.ref.reset.known() || r.limit != b.ref.limit,
-		b.ref.reset.hi.Before(r.sent):
+		b.ref.reset.lo.Before(r.sent): // its window may be over
 		b.ref = r
 		return
 	case used <= 0 || usedThen <= 0 || !r.sent.After(b.ref.sent):
