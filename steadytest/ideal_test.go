@@ -2,6 +2,7 @@ package steadytest_test
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/steadyhttp/steadyhttp/steadytest"
@@ -57,4 +58,63 @@ func TestIdealIsTheShortestTime(t *testing.T) {
 
 func limited(latency time.Duration, limits ...steadytest.Limit) *steadytest.Provider {
 	return &steadytest.Provider{Latency: latency, Limits: limits}
+}
+
+func TestIdealTimesAreAdmittedAndNoneIsBefore(t *testing.T) {
+	const calls = 30
+	five := 5 * time.Second
+	for name, config := range map[string]func() *steadytest.Provider{
+		"bucket": func() *steadytest.Provider { return limited(0, steadytest.Limit{N: 7, Per: five, Burst: 3}) },
+		"window": func() *steadytest.Provider {
+			return limited(0, steadytest.Limit{N: 7, Per: five, Kind: steadytest.FixedWindow})
+		},
+		"aligned window": func() *steadytest.Provider {
+			return limited(0, steadytest.Limit{N: 7, Per: five, Kind: steadytest.FixedWindow, Aligned: true})
+		},
+		"sliding window": func() *steadytest.Provider {
+			return limited(0, steadytest.Limit{N: 7, Per: five, Kind: steadytest.SlidingWindow})
+		},
+		"log": func() *steadytest.Provider {
+			return limited(0, steadytest.Limit{N: 7, Per: five, Kind: steadytest.SlidingLog})
+		},
+		"per second": func() *steadytest.Provider { return limited(0, steadytest.Limit{N: 120, Kind: steadytest.PerSecond}) },
+		"two": func() *steadytest.Provider {
+			return limited(0, steadytest.Limit{N: 7, Per: five}, steadytest.Limit{N: 11, Per: 2 * five, Kind: steadytest.SlidingLog}, steadytest.Limit{Resource: "tokens", N: 1000, Per: five})
+		},
+		"outage, change and tenant": func() *steadytest.Provider {
+			return &steadytest.Provider{
+				Limits:  []steadytest.Limit{{N: 20, Per: five}},
+				Changes: []steadytest.Change{{After: 3 * time.Second, Limits: []steadytest.Limit{{N: 10, Per: five}}}},
+				Faults:  []steadytest.Fault{{After: 4 * time.Second, For: 2 * time.Second, Do: steadytest.Unavailable}},
+				Tenant:  steadytest.Tenant{Share: 0.6, Every: 1500 * time.Millisecond},
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			each := steadytest.Call{Input: 8, MaxOutput: 100}
+			var at [calls]time.Duration
+			for i := range at {
+				at[i] = config().Ideal(i+1, 0, each)
+			}
+			for early := range calls + 1 { // this one comes a nanosecond early; the last run is on time
+				if early < calls && early > 0 && at[early] == at[early-1] || early == 0 {
+					continue
+				}
+				synctest.Test(t, func(t *testing.T) {
+					p := config()
+					begin := time.Now()
+					for i := range min(early+1, calls) {
+						when := at[i]
+						if i == early {
+							when--
+						}
+						time.Sleep(time.Until(begin.Add(when)))
+						if got := send(t, p, chat).StatusCode; (got == 200) == (i == early) {
+							t.Fatalf("call %d at %v: status %d", i+1, when, got)
+						}
+					}
+				})
+			}
+		})
+	}
 }

@@ -80,6 +80,9 @@ func TestEachKindAdmitsExactlyWhatItsDefinitionDoes(t *testing.T) {
 				for range 200 {
 					now += r.Int64N(2 * l.per() / l.N)
 					want := d.fits(admitted, now, l)
+					if left, _ := m.quota(now); m.wait(now, left) != 0 || m.wait(now, left+1) == 0 {
+						t.Fatalf("round %d, %d per %d at %d after %v: says %d remain", round, l.N, l.Per, now, admitted, left)
+					}
 					wait := m.wait(now, 1)
 					if (wait == 0) != want {
 						t.Fatalf("round %d, %d per %d at %d after %v: wait %d, want admitted %v", round, l.N, l.Per, now, admitted, wait, want)
@@ -95,5 +98,64 @@ func TestEachKindAdmitsExactlyWhatItsDefinitionDoes(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestResetIsWhenABucketIsFull(t *testing.T) {
+	b := newBucket(7, 1000, 7, 0)
+	b.charge(0, 5)
+	left, reset := b.quota(10)
+	if left != 2 || reset != 5*1000/7+1-10 {
+		t.Errorf("%d remain, full after %d", left, reset)
+	}
+	if left, _ := b.quota(10 + reset - 1); left != 6 {
+		t.Errorf("%d remain just before the reset, want 6", left)
+	}
+	if left, reset := b.quota(10 + reset); left != 7 || reset != 0 {
+		t.Errorf("%d remain at the reset, want 7", left)
+	}
+}
+
+func TestBucketIsExactForLargeNumbers(t *testing.T) {
+	day := int64(24 * time.Hour)
+	b := newBucket(1e15+37, day, 1e15+37, 0) // units times nanoseconds are beyond 64 bits
+	b.charge(0, 1e15+37)
+	if left, reset := b.quota(day / 2); left != 500000000000018 || reset != day/2 {
+		t.Errorf("%d remain at half time, full after %d", left, reset)
+	}
+	if left, _ := b.quota(1 << 62); left != 1e15+37 {
+		t.Errorf("%d remain after a century", left)
+	}
+}
+
+func TestChargedDenialsDoNotGrowALog(t *testing.T) {
+	s := newMeter(Limit{Kind: SlidingLog, N: 10, Per: time.Hour}, 0, 0).(*slidingLog)
+	for now := range int64(1000) {
+		s.charge(now, 1)
+	}
+	if len(s.log) != 10 || s.used != 10 || s.log[0].at != 990 {
+		t.Errorf("%d logged, %d used, from %d on", len(s.log), s.used, s.log[0].at)
+	}
+}
+
+func TestChangeKeepsWhatWasUsed(t *testing.T) {
+	for name, kind := range map[string]Kind{"window": FixedWindow, "sliding window": SlidingWindow, "log": SlidingLog, "bucket": ContinuousBucket} {
+		m := newMeter(Limit{Kind: kind, N: 10, Per: time.Hour}.unset(), 0, 0)
+		m.charge(0, 6)
+		want := int64(14)
+		if kind == ContinuousBucket { // the level stays, the room above it grows
+			want = 4
+		}
+		m.resize(0, Limit{Kind: kind, N: 20, Per: time.Hour}.unset())
+		if left, _ := m.quota(0); left != want {
+			t.Errorf("%s raised: %d remain, want %d", name, left, want)
+		}
+		m.resize(0, Limit{Kind: kind, N: 5, Per: time.Hour}.unset())
+		if left, _ := m.quota(0); left != max(0, min(want-15, 5)) && kind != ContinuousBucket {
+			t.Errorf("%s lowered: %d remain", name, left)
+		}
+		if m.wait(0, 1) == 0 && kind != ContinuousBucket {
+			t.Errorf("%s lowered below what was used admits", name)
+		}
 	}
 }

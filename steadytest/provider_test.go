@@ -1,6 +1,7 @@
 package steadytest_test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -308,6 +309,61 @@ func TestTimelineCountsEachStretch(t *testing.T) {
 			t.Errorf("requests %+v", r)
 		}
 	})
+}
+
+func TestTightestLimitIsToldUnderASharedName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &steadytest.Provider{Limits: []steadytest.Limit{{N: 1000, Per: 24 * time.Hour}, {N: 10}}}
+		if got := send(t, p, chat).Header.Get("X-Ratelimit-Limit-Requests"); got != "10" {
+			t.Errorf("limit %s, want 10", got)
+		}
+	})
+}
+
+func TestGitHubTellsTheResourceThatCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		wallClock()
+		p := &steadytest.Provider{Dialect: steadytest.GitHub, Limits: steadytest.GitHubLimits()}
+		for path, want := range map[string][3]string{
+			"/user":                         {"core", "5000", "200 OK"},
+			"/repos/octocat/hello":          {"core", "5000", "200 OK"},
+			"/search/repositories?q=steady": {"search", "30", "200 OK"},
+			"/nothing":                      {"core", "5000", "404 Not Found"},
+		} {
+			req, _ := http.NewRequestWithContext(t.Context(), "GET", "https://api.github.test"+path, nil)
+			resp, err := p.RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := [3]string{resp.Header.Get("X-Ratelimit-Resource"), resp.Header.Get("X-Ratelimit-Limit"), resp.Status}
+			if got != want {
+				t.Errorf("%s: got %v, want %v", path, got, want)
+			}
+		}
+	})
+}
+
+func TestRequestsTellWhatBecameOfEach(t *testing.T) {
+	p := &steadytest.Provider{Limits: []steadytest.Limit{{N: 3, Match: steadytest.PathHas("/chat/")}}, Faults: []steadytest.Fault{{First: 2, Count: 1, Do: steadytest.Reset}}}
+	send(t, p, chat)
+	p.RoundTrip(request(t, chat))
+	send(t, p, "{}") // no model
+	send(t, p, chat)
+	send(t, p, chat)
+	var got []string
+	for _, r := range p.Requests() {
+		got = append(got, fmt.Sprintf("%s %s %q %v %v", r.Method, r.Path, r.Effect, r.Denied, r.Failed))
+	}
+	want := []string{
+		`POST /v1/chat/completions "" false false`,
+		`POST /v1/chat/completions "reset" false true`,
+		`POST /v1/chat/completions "invalid" false false`,
+		`POST /v1/chat/completions "" false false`,
+		`POST /v1/chat/completions "rate_limited" true false`,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
+	}
 }
 
 func BenchmarkRoundTrip(b *testing.B) {

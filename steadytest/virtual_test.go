@@ -33,15 +33,16 @@ func TestRoundTripClosesTheBodyOnEveryPath(t *testing.T) {
 		body  io.Reader
 		spoil func(*http.Request)
 		err   error // nil: any
+		fails bool
 	}{
 		"answered":       {},
 		"denied":         {fault: steadytest.RateLimited},
 		"reset":          {fault: steadytest.Reset},
 		"canceled":       {ctx: canceled, err: context.Canceled},
 		"broken body":    {body: io.MultiReader(strings.NewReader("{"), errReader{broken}), err: broken},
-		"no URL":         {spoil: func(r *http.Request) { r.URL = nil }},
-		"no header":      {spoil: func(r *http.Request) { r.Header = nil }},
-		"shorter body":   {spoil: func(r *http.Request) { r.ContentLength = 1 << 20 }},
+		"no URL":         {spoil: func(r *http.Request) { r.URL = nil }, fails: true},
+		"no header":      {spoil: func(r *http.Request) { r.Header = nil }, fails: true},
+		"shorter body":   {spoil: func(r *http.Request) { r.ContentLength = 1 << 20 }, fails: true},
 		"another method": {spoil: func(r *http.Request) { r.Method = "PATCH" }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -64,6 +65,9 @@ func TestRoundTripClosesTheBodyOnEveryPath(t *testing.T) {
 			}
 			if c.err != nil && !errors.Is(err, c.err) {
 				t.Errorf("error %v, want %v", err, c.err)
+			}
+			if c.fails && err == nil {
+				t.Errorf("got %s, want an error", resp.Status)
 			}
 			if body.closed.Load() == 0 {
 				t.Errorf("body was not closed")
