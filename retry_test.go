@@ -218,6 +218,7 @@ func TestWhatCannotSucceedIsSentOnce(t *testing.T) {
 		status int
 		body   string
 	}{
+		{"spent quota", 429, `{"error":{"message":"You exceeded your current quota","type":"insufficient_quota","code":"insufficient_quota"}}`},
 		{"no money", 402, `{"error":{"message":"insufficient funds","code":"insufficient_funds"}}`},
 		{"bad key", 401, `{"error":{"message":"bad key","code":"invalid_api_key"}}`},
 		{"content filter", 400, `{"error":{"message":"filtered","code":"content_filter"}}`},
