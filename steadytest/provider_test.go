@@ -89,7 +89,7 @@ func TestDenialSaysWhenTheRequestWouldBeAdmitted(t *testing.T) {
 		if resp := send(t, p, chat); resp.StatusCode != 429 {
 			t.Errorf("admitted 1 ns early")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if resp := send(t, p, chat); resp.StatusCode != 200 {
 			t.Errorf("not admitted when it said")
 		}
