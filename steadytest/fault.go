@@ -32,7 +32,8 @@ const (
 	Overloaded     Effect = "overloaded"      // 529
 )
 
-// Troubles of the connection.
+// Troubles of the connection. A Handler that hangs holds up the Close of its
+// httptest.Server until the client has gone away.
 const (
 	Reset  Effect = "reset"  // a TCP reset instead of an answer
 	Refuse Effect = "refuse" // the connection is refused; a Handler, which already has one, resets it unread
