@@ -40,8 +40,8 @@ type loan struct {
 	inUse int           // calls of the caller's code in flight
 	quiet chan struct{} // closed once ended and not in use; nil before that matters
 
-	first  lentBody
-	copies []*lentBody // obtained by the base: net/http repeats some requests by itself
+	first lentBody
+	last  *lentBody // obtained by the base: net/http repeats some requests by itself
 }
 
 // lend begins a loan of body. With a length that is not negative the body must
@@ -116,8 +116,12 @@ func (l *loan) GetBody() (io.ReadCloser, error) {
 	}
 	c := &lentBody{loan: l, body: body, length: -1}
 	l.mu.Lock()
-	l.copies = append(l.copies, c)
+	before := l.last
+	l.last = c
 	l.mu.Unlock()
+	if before != nil {
+		before.Close() // net/http forgets one that it asked for twice
+	}
 	return c, nil
 }
 
@@ -146,8 +150,11 @@ func (l *loan) leave() {
 
 func (l *loan) close() {
 	l.first.Close()
-	for _, c := range l.copies {
-		c.Close()
+	l.mu.Lock()
+	last := l.last
+	l.mu.Unlock()
+	if last != nil {
+		last.Close()
 	}
 }
 
