@@ -20,6 +20,9 @@ type contender struct {
 	wrap func(base http.RoundTripper) http.RoundTripper
 }
 
+// quiet keeps servers from logging connections that are broken on purpose.
+var quiet = log.New(io.Discard, "", 0)
+
 const bare, stack, failsafeThree = "bare", "steadyhttp", "failsafehttp"
 
 // contenders are the bare base, the stack and its layers, and the peers, each as
@@ -57,7 +60,7 @@ func failsafeRetry(base http.RoundTripper) http.RoundTripper {
 func retryable(base http.RoundTripper) http.RoundTripper {
 	client := retryablehttp.NewClient()
 	client.HTTPClient = &http.Client{Transport: base}
-	client.Logger = log.New(io.Discard, "", 0)
+	client.Logger = quiet
 	return &retryablehttp.RoundTripper{Client: client}
 }
 
