@@ -130,7 +130,7 @@ func checkNilBase(c *check) {
 	}
 	saved := http.DefaultTransport
 	defer func() { http.DefaultTransport = saved }()
-	http.DefaultTransport = w.rec // after wrap: it counts what is there at the call
+	http.DefaultTransport = w.rec          // after wrap: it counts what is there at the call
 	w.rt, w.url = rt, "http://127.0.0.1:9" // where nobody listens, if another base is asked
 	status, body, err := w.fetch(w.get("/"))
 	if status != 200 || body != "" || w.rec.count() == 0 {
