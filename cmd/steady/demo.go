@@ -33,7 +33,7 @@ const (
 	per          = 5 * time.Second
 	latency      = 500 * time.Millisecond // on average
 	refusalDelay = 20 * time.Millisecond
-	outageAfter  = 3500 * time.Millisecond
+	outageAfter  = 2500 * time.Millisecond
 	outageFor    = 3 * time.Second
 )
 
