@@ -151,7 +151,7 @@ func classify(ctx context.Context, now time.Time, resp *http.Response) Outcome {
 		return o
 	}
 	data, more := peekBody(ctx, resp)
-	b := readBody(data, more, resp.Header.Get("Content-Type"))
+	b := readBody(data, more, resp.Header.Get("Content-Type"), h.clock)
 	if b.headers != nil {
 		quoted := readHeaders(b.headers, now)
 		quoted.clock.date = h.clock.date

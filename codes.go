@@ -50,7 +50,7 @@ var codeRows = []codeRow{
 		spend_limit_exceeded spend_limit_reached enforced_spend_limit_reached spending_limit_reached
 		organization_spend_limit_exceeded project_spend_limit_exceeded user_spend_limit_exceeded
 		organization_usage_limit_exceeded project_usage_limit_exceeded usage_limit_reached usage_limit_exceeded
-		usage_cap_exceeded uri:usage-capped daily daily_limit_exceeded daily_quota_exceeded
+		usage_cap_exceeded uri:usage-capped daily daily_limit_exceeded daily_limit_exceeded_unreg daily_quota_exceeded
 		monthly_limit_exceeded monthly_quota_exceeded ServiceQuotaExceededException`},
 	{ClassContextLength, anyStatus, `
 		context_length_exceeded context_window_exceeded max_context_length_exceeded model_context_window_exceeded
@@ -63,12 +63,12 @@ var codeRows = []codeRow{
 	{ClassOverloaded, anyStatus, `
 		overloaded server_is_overloaded server_overloaded model_overloaded engine_overloaded service_overload
 		queue_exceeded capacity_exceeded flex_tier_capacity_exceeded model_capacity_exhausted no_capacity
-		resource_unavailable ModelNotReadyException uri:temporary-reduced-capacity`},
+		resource_unavailable system_busy ModelNotReadyException uri:temporary-reduced-capacity`},
 	{ClassOverloaded, setOf(ClassServerError), `service_unavailable unavailable model_loading`},
 	{ClassRateLimited, anyStatus, `
 		rate_limit rate_limited rate_limit_exceeded rate_limit_reached rate_limiting too_many_requests throttled
 		throttling request_throttled EC2Throttled provisioned_throughput_exceeded request_limit_exceeded
-		bandwidth_limit_exceeded slow_down prior_request_not_complete user_rate_limit_exceeded
+		bandwidth_limit_exceeded slow_down prior_request_not_complete user_rate_limit_exceeded user_rate_limit_exceeded_unreg
 		request_quota_exceeded token_quota_exceeded dynamic_request_limited dynamic_token_limited
 		policies.ratelimit.QuotaViolation policies.ratelimit.SpikeArrestViolation
 		uri:quota-exceeded uri:abnormal-usage-detected uri:rate-limit-exceeded`},
@@ -185,6 +185,9 @@ var phraseRows = []phraseRow{
 	{ClassQuotaExhausted, moneyStatus, "exceededbudget", true},
 	{ClassQuotaExhausted, moneyStatus, "over budget", true},
 	{ClassQuotaExhausted, moneyStatus, "key limit exceeded", true},
+	{ClassQuotaExhausted, moneyStatus, "out of call volume quota", true},
+	{ClassQuotaExhausted, moneyStatus, "not have enough credits", true},
+	{ClassQuotaExhausted, moneyStatus, "not enough credits", true},
 	{ClassQuotaExhausted, moneyStatus, "daily free allocation", true},
 	{ClassQuotaExhausted, moneyStatus, "reached your daily limit", true},
 	{ClassQuotaExhausted, moneyStatus, "free-models-per-day", true},

@@ -75,7 +75,8 @@ func parseDelay(s string, c clock) (time.Duration, bool) {
 	}
 	var longest time.Duration
 	found := false
-	for item := range items(s, ',') { // a proxy has joined two fields
+	list := commas(s) // a proxy has joined two fields
+	for item, more := list.next(); more; item, more = list.next() {
 		v, decimals, ok := number(item)
 		if !ok {
 			return 0, false
@@ -121,7 +122,7 @@ var delayKeys = []delayKey{
 }
 
 // delay is the delay that a field tells, wherever in the body it is.
-func (t *jsonTree) delay() (d time.Duration, ok bool) {
+func (t *jsonTree) delay(c clock) (d time.Duration, ok bool) {
 	best := len(delayKeys)
 	for i := range t.nodes {
 		n := &t.nodes[i]
@@ -133,7 +134,7 @@ func (t *jsonTree) delay() (d time.Duration, ok bool) {
 			if string(name) != delayKeys[rank].key {
 				continue
 			}
-			if found, isDelay := (jsonValue{t, int32(i)}).delay(delayKeys[rank].unit); isDelay {
+			if found, isDelay := (jsonValue{t, int32(i)}).delay(delayKeys[rank].unit, c); isDelay {
 				d, ok, best = found, true, rank
 			}
 			break
@@ -142,25 +143,30 @@ func (t *jsonTree) delay() (d time.Duration, ok bool) {
 	return d, ok
 }
 
-// delay reads a value as a number of units, or as a duration with its own.
-func (j jsonValue) delay(unit time.Duration) (time.Duration, bool) {
-	if v, ok := j.number(); ok {
-		return seconds(v * unit.Seconds()), v >= 0 && (v < 1e9 || unit < time.Second)
+// delay reads a value as a number of units, as a protobuf Duration in either
+// form, or as a header may have it.
+func (j jsonValue) delay(unit time.Duration, c clock) (time.Duration, bool) {
+	if j.kind() == jsonObject {
+		whole, ok := j.get("seconds").number()
+		nanos, _ := j.get("nanos").number()
+		return seconds(whole + nanos/1e9), ok && whole >= 0 && nanos >= 0
 	}
-	d, _, rest, ok := scanDuration(strings.TrimSpace(j.text()))
-	return d, ok && rest == ""
+	if v, ok := j.number(); ok && unit != time.Second {
+		return seconds(v * unit.Seconds()), v >= 0
+	}
+	return parseDelay(j.text(), c)
 }
 
 // delayPhrases come before a delay in a text.
 var delayPhrases = []string{
-	"try again in ", "retry in ", "retry after ", "again after ", "available in ", "retry again in ",
+	"try again in ", "retry in ", "retry after ", "again after ", "available in ", "please wait ",
 }
 
 // delayInText finds a delay in a message made for people.
 func delayInText(text string) (time.Duration, bool) {
 	for i := 0; i < len(text); i++ {
 		switch lower(text[i]) {
-		case 't', 'r', 'a':
+		case 't', 'r', 'a', 'p': // what the phrases begin with
 		default:
 			continue
 		}

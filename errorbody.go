@@ -34,15 +34,17 @@ type errorBody struct {
 // readBody understands the body of an error in any of the shapes in use. more
 // says that it goes on after data, so that what is there of an object may be
 // believed; a body that breaks off by itself may not.
-func readBody(data []byte, more bool, contentType string) (b errorBody) {
+func readBody(data []byte, more bool, contentType string, c clock) (b errorBody) {
 	text, cut := decodeBody(data)
 	text = eventData(text)
 	switch {
 	case len(text) == 0:
 	case text[0] == '{' || text[0] == '[':
-		b.readJSON(parseJSON(text), more || cut)
+		t := parseJSON(text)
+		b.readJSON(t.root(), more || cut)
+		b.delay, b.hasDelay = t.delay(c)
 	case text[0] == '<':
-		b.readXML(text)
+		b.readXML(text, hasWord(contentType, "xml"))
 	case text[0] == '"':
 		b.message = parseJSON(text).root().text()
 		b.text = b.message
@@ -96,11 +98,11 @@ func eventData(text []byte) []byte {
 // preference, within the object that describes it.
 var (
 	errorKeys   = []string{"error", "Error", "errors", "detail", "fault"}
-	codeKeys    = []string{"code", "error_code", "errorCode", "Code", "errorcode"}
+	codeKeys    = []string{"code", "error_code", "errorCode", "Code", "errorcode", "err_code"}
 	typeKeys    = []string{"type", "error_type", "errorType", "Type"}
 	messageKeys = []string{
-		"message", "Message", "msg", "detail", "description", "error_description", "error_message",
-		"errorMessage", "errorMessages", "title", "faultstring", "errors", "error",
+		"message", "Message", "msg", "faultstring", "detail", "description", "error_description", "error_message",
+		"errorMessage", "errorMessages", "errorSummary", "err_msg", "title", "errors", "error",
 	}
 	requestIDKeys = []string{"request_id", "requestId", "RequestId", "requestID"}
 
@@ -112,8 +114,7 @@ var (
 )
 
 // readJSON finds the object that describes the error, and reads it.
-func (b *errorBody) readJSON(t *jsonTree, believed bool) {
-	root := t.root()
+func (b *errorBody) readJSON(root jsonValue, believed bool) {
 	if root.kind() == jsonArray {
 		root = root.first()
 	}
@@ -157,7 +158,7 @@ func (b *errorBody) readJSON(t *jsonTree, believed bool) {
 
 	b.message = e.message()
 	if nested {
-		b.message = firstOf(b.message, root.message())
+		b.message = firstOf(b.message, root.word(messageKeys))
 	}
 	b.text = b.message
 	b.param = firstOf(e.get("param").text(), e.location())
@@ -173,7 +174,6 @@ func (b *errorBody) readJSON(t *jsonTree, believed bool) {
 	b.flagged = e.get("metadata").get("flagged_input").kind() != jsonAbsent
 	b.readDetails(e.get("details"))
 	b.readHeaders(e.get("metadata").get("headers"), e.get("headers"), root.get("headers"))
-	b.delay, b.hasDelay = t.delay()
 }
 
 // describes is the object under a key of root that describes the error, if there
@@ -189,6 +189,13 @@ func describes(root jsonValue, key string) jsonValue {
 		return first
 	case v.kind() != jsonObject, key == "errors":
 		return jsonValue{} // or the message itself
+	}
+	empty := true
+	for range v.children() {
+		empty = false
+	}
+	if empty {
+		return jsonValue{}
 	}
 	if inner := v.get("error"); inner.kind() == jsonObject && v.get("message").kind() == jsonAbsent {
 		return inner
@@ -241,37 +248,38 @@ func (j jsonValue) word(keys []string) string {
 	return ""
 }
 
-// message is the first text under messageKeys, or in an array or object there.
+// message is the first text under messageKeys, or in a list there.
 func (j jsonValue) message() string {
-	said := ""
 	for _, key := range messageKeys {
 		v := j.get(key)
-		if key == "error" && identifier(v.text()) && j.word(codeKeys) == "" {
-			continue // it is the code
+		said := v.text()
+		switch {
+		case v.kind() == jsonNumber, key == "error" && identifier(said) && j.word(codeKeys) == "":
+			continue // that is the code
+		case v.kind() == jsonArray:
+			said = firstOf(v.first().text(), v.first().word(messageKeys))
+		case key == "errors":
+			said = v.anyText(0)
 		}
-		if said = v.sentence(0); said != "" && v.kind() != jsonNumber {
+		if said != "" {
 			return said
 		}
 	}
 	return ""
 }
 
-// sentence is a string, or the first in an array or object of them.
-func (j jsonValue) sentence(depth int) string {
-	switch j.kind() {
-	case jsonString:
-		return j.text()
-	case jsonArray, jsonObject:
-		if s := j.get("message").text(); s != "" || depth == 3 {
+// anyText is the first string in an object of lists, one for each wrong field.
+func (j jsonValue) anyText(depth int) string {
+	for _, v := range j.children() {
+		s := v.text()
+		if s == "" && depth < 2 {
+			s = v.anyText(depth + 1)
+		}
+		if s != "" {
 			return s
 		}
-		for _, v := range j.children() {
-			if s := v.sentence(depth + 1); s != "" {
-				return s
-			}
-		}
 	}
-	return ""
+	return j.text()
 }
 
 // location is the path to a wrong parameter in the list form of it.
@@ -334,21 +342,25 @@ func identifier(s string) bool {
 // constant tells whether s is written in capitals, as the names of statuses are.
 func constant(s string) bool { return identifier(s) && s == strings.ToUpper(s) }
 
-// readXML reads an error of AWS's older APIs. It leaves a page for people alone.
-func (b *errorBody) readXML(text []byte) {
+// readXML reads an error of an XML API, as AWS's older ones are. It leaves a page
+// that was made for people alone.
+func (b *errorBody) readXML(text []byte, declared bool) {
 	doc := string(text[:min(len(text), maxMessage)])
-	if hasWord(doc[:min(len(doc), 512)], "<html") {
+	head := doc[:min(len(doc), 512)]
+	root := head[:span(head, func(c byte) bool { return c != '>' })]
+	if hasWord(head, "<html") || hasWord(head, "<!doctype html") ||
+		!declared && !hasWord(root, "<?xml") && !hasWord(root, "error") && !hasWord(root, "response") && !hasWord(root, "fault") {
 		b.text = doc
 		return
 	}
-	b.code, b.message = element(doc, "Code"), element(doc, "Message")
-	b.typ, b.requestID = element(doc, "Type"), firstOf(element(doc, "RequestId"), element(doc, "RequestID"))
+	b.code, b.message = element(doc, "code"), element(doc, "message")
+	b.typ, b.requestID = element(doc, "type"), element(doc, "requestid")
 	b.text = b.message
 }
 
 // element is the text of the first XML element of a name, in any case.
 func element(doc, name string) string {
-	open, closing := "<"+strings.ToLower(name)+">", "</"+strings.ToLower(name)+">"
+	open, closing := "<"+name+">", "</"+name+">"
 	for i := 0; i+len(open) <= len(doc); i++ {
 		if doc[i] != '<' || !hasPrefixFold(doc[i:], open) {
 			continue

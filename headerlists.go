@@ -54,17 +54,29 @@ func cutList(s string, separator byte) (item, rest string, more bool) {
 // trim removes what may surround an item or a header's value.
 func trim(s string) string { return strings.Trim(s, " \t") }
 
-// items yields the items of a list: at most maxQuotas of each.
-func items(s string, separator byte) func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		for range maxQuotas {
-			item, rest, more := cutList(s, separator)
-			if item != "" && !yield(item) || !more {
-				return
-			}
-			s = rest
+// list is what is left of a list, of which at most maxQuotas items are looked
+// at. It is a type and not an iterator because it costs no allocation.
+type list struct {
+	rest      string
+	separator byte
+	taken     int
+	ended     bool
+}
+
+func commas(s string) list     { return list{rest: s, separator: ','} }
+func semicolons(s string) list { return list{rest: s, separator: ';'} }
+
+// next takes the next item that is not empty; ok is false at the end.
+func (l *list) next() (item string, ok bool) {
+	for ; !l.ended && l.taken < maxQuotas; l.taken++ {
+		var more bool
+		item, l.rest, more = cutList(l.rest, l.separator)
+		if l.ended = !more; item != "" {
+			l.taken++
+			return item, true
 		}
 	}
+	return "", false
 }
 
 // unquote removes the quotes of a string, or the colons of a byte sequence.
@@ -94,7 +106,8 @@ func window(s string) time.Duration {
 // Of one with several names, which is malformed but is sent, the last counts.
 func parsePolicy(item string) (p quotaPolicy, ok bool) {
 	p = quotaPolicy{resource: "requests", quota: -1}
-	for part := range items(item, ';') {
+	parts := semicolons(item)
+	for part, more := parts.next(); more; part, more = parts.next() {
 		key, value, isParam := strings.Cut(part, "=")
 		if !isParam || part[0] == '"' {
 			if n, isNumber := natural(part); isNumber && part[0] != '"' {
@@ -109,7 +122,7 @@ func parsePolicy(item string) (p quotaPolicy, ok bool) {
 			if n, ok := natural(value); ok {
 				p.quota = n
 			}
-		case "w":
+		case "w", "window":
 			p.window = window(value)
 		case "qu":
 			p.resource = parseUnit(unquote(value))
@@ -125,14 +138,14 @@ func parsePolicy(item string) (p quotaPolicy, ok bool) {
 // parseLimitList reads the value of a limit header: a number, or a list that
 // begins with the limit in force and goes on with the policies (drafts 0 to 6).
 // What is neither, as grouped digits are not, is no limit.
-func parseLimitList(s string, add func(quotaPolicy)) (limit int64, w time.Duration, ok bool) {
+func (q *quotaFacts) parseLimitList(s string) (limit int64, w time.Duration, ok bool) {
 	if limit, ok := count(s); ok {
 		return limit, 0, true
 	}
 	first := true
-	var rest [4]quotaPolicy
-	policies := rest[:0]
-	for item := range items(s, ',') {
+	var policies []quotaPolicy
+	list := commas(s)
+	for item, more := list.next(); more; item, more = list.next() {
 		head, params, more := cutList(item, ';')
 		n, isNumber := count(head)
 		switch {
@@ -152,17 +165,19 @@ func parseLimitList(s string, add func(quotaPolicy)) (limit int64, w time.Durati
 		}
 	}
 	for _, p := range policies {
-		add(p)
+		q.addPolicy(p)
 	}
 	return limit, w, !first
 }
 
 // parseRateLimit reads a RateLimit header: a dictionary (draft 7), or a list of
 // names of policies with parameters (from draft 8 on).
-func parseRateLimit(s string, add func(bucket)) {
+func (q *quotaFacts) parseRateLimit(row *headerRow, s string) {
 	dictionary := newBucket("requests")
+	dictionary.row = row
 	stated := false
-	for item := range items(s, ',') {
+	list := commas(s)
+	for item, more := list.next(); more; item, more = list.next() {
 		head, params, _ := cutList(item, ';')
 		if head[0] != '"' && strings.Contains(head, "=") {
 			stated = dictionary.setParam(head) || stated
@@ -170,18 +185,23 @@ func parseRateLimit(s string, add func(bucket)) {
 			continue
 		}
 		b := newBucket("requests")
-		b.name = unquote(head)
-		ok := false
-		for p := range items(params, ';') {
-			ok = b.setParam(p) || ok
-		}
-		if ok {
-			add(b)
+		b.row, b.name = row, unquote(head)
+		if b.setParams(params) {
+			q.append(&b)
 		}
 	}
 	if stated {
-		add(dictionary)
+		q.append(&dictionary)
 	}
+}
+
+// setParams takes in parameters.
+func (b *bucket) setParams(params string) (ok bool) {
+	list := semicolons(params)
+	for p, more := list.next(); more; p, more = list.next() {
+		ok = b.setParam(p) || ok
+	}
+	return ok
 }
 
 // setParam takes in a parameter of a RateLimit header, under its name in any of
@@ -206,7 +226,7 @@ func (b *bucket) setParam(param string) (ok bool) {
 		if m, ok = parseMoment(value); ok {
 			b.setReset(quotaReset, m)
 		}
-	case "w":
+	case "w", "window":
 		b.window = max(b.window, window(value))
 	case "pk":
 		b.scope = scopeName(value)

@@ -2,6 +2,8 @@ package steadyhttp
 
 import (
 	"math"
+	"net/http"
+	"strings"
 	"time"
 )
 
@@ -100,6 +102,35 @@ type family struct {
 	counted string     // "requests" if empty
 	pool    string     // set apart from the usual pool: goes before the name of what is counted
 	implied quotaField // what the value is
+
+	usual map[string]*quotaName // the names that need no parsing
+}
+
+// name is what the words after the prefix say; nil if they name no quota.
+func (f *family) name(rest string) *quotaName {
+	if n := f.usual[rest]; n != nil {
+		return n
+	}
+	if n, ok := f.parse(rest); ok {
+		return &n
+	}
+	return nil
+}
+
+// learnUsual parses the most common names in advance, as HTTP/1 and HTTP/2 spell
+// them.
+func (f *family) learnUsual() {
+	f.usual = make(map[string]*quotaName)
+	for _, what := range []string{"limit", "remaining", "reset"} {
+		for _, counted := range []string{"", "requests", "tokens", "input-tokens", "output-tokens"} {
+			for _, name := range []string{what + "-" + counted, counted + "-" + what} {
+				name = strings.Trim(name, "-")
+				if n, ok := f.parse(name); ok {
+					f.usual[name], f.usual[http.CanonicalHeaderKey(name)] = &n, &n
+				}
+			}
+		}
+	}
 }
 
 // parse reads the words of a header's name that follow the prefix.
@@ -157,12 +188,12 @@ func (f *family) parse(rest string) (n quotaName, ok bool) {
 	if n.field == quotaNone {
 		n.field = f.implied
 	}
-	n.resource = f.name(resource)
+	n.resource = f.counts(resource)
 	return n, n.field != quotaNone
 }
 
-// name is what is counted, by the words for it.
-func (f *family) name(spelled []byte) string {
+// counts is what is counted, by the words for it.
+func (f *family) counts(spelled []byte) string {
 	name, known := resources[string(spelled[len(f.pool):])]
 	switch {
 	case f.pool != "" && len(spelled) == len(f.pool):

@@ -91,6 +91,9 @@ var headerRows = []headerRow{
 var headerIndex = func() (index ['z' - 'a' + 1][]*headerRow) {
 	for i := range headerRows {
 		row := &headerRows[i]
+		if row.kind == kindQuota {
+			row.family.learnUsual()
+		}
 		at := row.name[0] - 'a'
 		index[at] = append(index[at], row)
 	}
@@ -168,8 +171,7 @@ type headerFacts struct {
 // readHeaders reads all headers in one pass.
 func readHeaders(h http.Header, now time.Time) (f headerFacts) {
 	var date, age string
-	var few [8]bucket
-	q := quotaFacts{buckets: few[:0]}
+	var q *quotaFacts
 	for name, values := range h {
 		row, rest := rowOf(name)
 		if row == nil || len(values) == 0 {
@@ -191,12 +193,18 @@ func readHeaders(h http.Header, now time.Time) (f headerFacts) {
 		case kindAge:
 			age = trim(value)
 		default:
+			if q == nil {
+				q = quotaPool.Get().(*quotaFacts)
+			}
 			q.add(row, rest, values)
 		}
 	}
 	f.clock = clock{now: now, date: date}
-	if q.any() && (age == "" || age == "0") { // a cache repeats what was true when it was filled
-		f.quotas = q.quotas(f.clock)
+	if q != nil {
+		if age == "" || age == "0" { // a cache repeats what was true when it was filled
+			f.quotas = q.quotas(f.clock)
+		}
+		q.release()
 	}
 	return f
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -93,6 +94,12 @@ func safeRead(r io.Reader, b []byte) (n int, err error) {
 
 // await waits for fill, and stops it when it takes too long.
 func (p *peekedBody) await(ctx context.Context) {
+	runtime.Gosched() // most bodies are there already: save the timer
+	select {
+	case <-p.filled:
+		return
+	default:
+	}
 	late := time.NewTimer(maxPeekTime)
 	defer late.Stop()
 	select {

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -41,30 +42,43 @@ type quotaFacts struct {
 	buckets  []bucket
 	policies []quotaPolicy
 	scope    string
+	spare    bucket // takes what is beyond maxQuotas
 }
 
-func (q *quotaFacts) any() bool { return len(q.buckets) > 0 || len(q.policies) > 0 }
+// quotaPool keeps the memory of quotaFacts, which only a response with quotas needs,
+// and only while its headers are read.
+var quotaPool = sync.Pool{New: func() any { return new(quotaFacts) }}
+
+// release gives q back, without the texts that it refers to.
+func (q *quotaFacts) release() {
+	clear(q.buckets[:cap(q.buckets)])
+	clear(q.policies[:cap(q.policies)])
+	*q = quotaFacts{buckets: q.buckets[:0], policies: q.policies[:0]}
+	quotaPool.Put(q)
+}
 
 // append adds b, within bounds.
-func (q *quotaFacts) append(b bucket) *bucket {
-	if len(q.buckets) == maxQuotas {
-		return &bucket{}
+func (q *quotaFacts) append(b *bucket) {
+	if len(q.buckets) < maxQuotas {
+		q.buckets = append(q.buckets, *b)
 	}
-	q.buckets = append(q.buckets, b)
-	return &q.buckets[len(q.buckets)-1]
 }
 
 // bucket finds or makes the bucket that a header's name belongs to.
-func (q *quotaFacts) bucket(row *headerRow, n quotaName) *bucket {
+func (q *quotaFacts) bucket(row *headerRow, n *quotaName) *bucket {
 	for i := range q.buckets {
 		b := &q.buckets[i]
 		if b.row == row && b.variant == n.variant && b.suffix == n.window && b.resource == n.resource {
 			return b
 		}
 	}
+	if len(q.buckets) == maxQuotas {
+		return &q.spare
+	}
 	b := newBucket(n.resource)
 	b.row, b.variant, b.suffix = row, n.variant, n.window
-	return q.append(b)
+	q.buckets = append(q.buckets, b)
+	return &q.buckets[len(q.buckets)-1]
 }
 
 // addPolicy adds p, unless the very same is there.
@@ -79,14 +93,15 @@ func (q *quotaFacts) add(row *headerRow, rest string, values []string) {
 	value := trim(values[0])
 	switch row.kind {
 	case kindQuota:
-		if name, ok := row.family.parse(rest); ok {
+		if name := row.family.name(rest); name != nil {
 			q.set(row, name, value)
 		}
 	case kindScope:
 		q.scope = scopeName(value)
 	case kindPolicy:
 		for _, v := range values[:min(len(values), maxQuotas)] {
-			for item := range items(v, ',') {
+			list := commas(v)
+			for item, more := list.next(); more; item, more = list.next() {
 				if p, ok := parsePolicy(item); ok {
 					q.addPolicy(p)
 				}
@@ -94,45 +109,37 @@ func (q *quotaFacts) add(row *headerRow, rest string, values []string) {
 		}
 	case kindRateLimit:
 		for _, v := range values[:min(len(values), maxQuotas)] {
-			parseRateLimit(v, func(b bucket) {
-				b.row = row
-				q.append(b)
-			})
+			q.parseRateLimit(row, v)
 		}
 	case kindUsage:
 		q.setUsage(row, value)
 	case kindParams:
 		b := newBucket(resourceName(rest))
-		b.row = row
-		ok := false
-		for part := range items(value, ';') {
-			ok = b.setParam(part) || ok
-		}
-		if ok {
-			q.append(b)
+		if b.row = row; b.setParams(value) {
+			q.append(&b)
 		}
 	}
 }
 
-// set takes in the value of a header whose name is n.
-func (q *quotaFacts) set(row *headerRow, n quotaName, value string) {
+// set takes in the value of a header whose name is n. A value that is not
+// understood leaves no trace.
+func (q *quotaFacts) set(row *headerRow, n *quotaName, value string) {
 	switch n.field {
 	case quotaLimit:
-		if limit, w, ok := parseLimitList(value, q.addPolicy); ok {
+		if limit, w, ok := q.parseLimitList(value); ok {
 			b := q.bucket(row, n)
 			b.limit, b.window = limit, max(w, b.window)
 		}
 	case quotaRemaining:
-		item, params, _ := cutList(value, ';')
+		item, params, _ := strings.Cut(value, ";")
 		if remaining, ok := count(item); ok {
 			b := q.bucket(row, n)
 			b.remaining = remaining
-			b.setParam(params)
+			b.setParams(params)
 		}
 	case quotaPeriod:
 		if d := parsePeriod(value, n.millis); d > 0 {
-			b := q.bucket(row, n)
-			b.window = d
+			q.bucket(row, n).window = d
 		}
 	default:
 		if m, ok := parseMoment(value); ok {
@@ -146,6 +153,7 @@ func (q *quotaFacts) set(row *headerRow, n quotaName, value string) {
 
 // setUsage takes in "used/limit", which may have a name before it.
 func (q *quotaFacts) setUsage(row *headerRow, value string) {
+	value, _, _ = strings.Cut(value, ";")
 	if _, named, ok := strings.Cut(value, "="); ok {
 		value = named
 	}
@@ -153,7 +161,7 @@ func (q *quotaFacts) setUsage(row *headerRow, value string) {
 	u, isUsed := natural(trim(used))
 	l, isLimit := natural(trim(limit))
 	if isUsed && isLimit {
-		b := q.bucket(row, quotaName{resource: "requests"})
+		b := q.bucket(row, &quotaName{resource: "requests"})
 		b.limit, b.remaining = l, max(l-u, 0)
 	}
 }
@@ -181,9 +189,11 @@ func (q *quotaFacts) quotas(c clock) []Quota {
 		q.buckets[i].settle()
 	}
 	q.join()
-	q.buckets = slices.DeleteFunc(q.buckets, func(b bucket) bool {
-		return b.limit < 0 && b.remaining < 0 && b.resetField == quotaNone
-	})
+	for i := len(q.buckets) - 1; i >= 0; i-- {
+		if b := &q.buckets[i]; b.limit < 0 && b.remaining < 0 && b.resetField == quotaNone {
+			q.remove(i)
+		}
+	}
 	q.merge()
 	if len(q.buckets) == 0 {
 		return nil
@@ -192,10 +202,36 @@ func (q *quotaFacts) quotas(c clock) []Quota {
 	for i := range q.buckets {
 		out[i] = q.buckets[i].quota(c, q.scope)
 	}
-	slices.SortFunc(out, func(a, b Quota) int { // headers come in no order
-		return cmp.Or(strings.Compare(a.Resource, b.Resource), strings.Compare(a.Scope, b.Scope), cmp.Compare(a.Window, b.Window))
-	})
+	sortQuotas(out)
 	return out
+}
+
+// remove takes the bucket at i out; the order of the others may change.
+func (q *quotaFacts) remove(i int) {
+	last := len(q.buckets) - 1
+	q.buckets[i] = q.buckets[last]
+	q.buckets = q.buckets[:last]
+}
+
+// sortQuotas orders quotas by what they are of, because headers come in no order.
+func sortQuotas(quotas []Quota) {
+	for i := 1; i < len(quotas); i++ { // there are two or three
+		for j := i; j > 0 && quotas[j].before(&quotas[j-1]); j-- {
+			quotas[j], quotas[j-1] = quotas[j-1], quotas[j]
+		}
+	}
+}
+
+func (q *Quota) before(o *Quota) bool {
+	switch {
+	case q.Resource != o.Resource:
+		return q.Resource < o.Resource
+	case q.Scope != o.Scope:
+		return q.Scope < o.Scope
+	case q.Window != o.Window:
+		return q.Window < o.Window
+	}
+	return q.Limit < o.Limit
 }
 
 // settle makes sense of the values together.
@@ -216,19 +252,20 @@ func (b *bucket) settle() {
 	}
 }
 
-// wroteMillis tells whether a reset without a unit is in milliseconds: of the
-// two readings the one is right that is nearer to the time in which a bucket
-// refills what was taken from it, given its period.
+// wroteMillis tells whether a reset without a unit is in milliseconds, given the
+// window. It is in the unit in which the time to refill what was taken comes to
+// the number that was written; failing that, in the one that comes nearer.
 func (b *bucket) wroteMillis() bool {
-	period := b.window.Seconds()
-	expected := period
-	if b.limit > 0 && b.remaining >= 0 && b.remaining <= b.limit {
-		expected = float64(b.limit-b.remaining) / float64(b.limit) * period
-	} else if b.reset.in <= b.window {
-		return false
+	written, window := b.reset.in.Seconds(), b.window.Seconds()
+	if b.limit <= 0 || b.remaining < 0 || b.remaining > b.limit {
+		return written > window
 	}
-	written := b.reset.in.Seconds()
-	return math.Abs(written/1000-expected) < math.Abs(written-expected)
+	expected := float64(b.limit-b.remaining) / float64(b.limit) * window
+	inSeconds, inMillis := math.Abs(written-expected), math.Abs(written-1000*expected)
+	if (inSeconds < 1) != (inMillis < 1) {
+		return inMillis < 1
+	}
+	return inMillis/1000 < inSeconds
 }
 
 // join gives each bucket the policy that it is an instance of; a policy without
@@ -250,7 +287,7 @@ func (q *quotaFacts) join() {
 		if !p.used {
 			b := newBucket(p.resource)
 			b.limit, b.remaining, b.window, b.scope, b.name = p.quota, -1, p.window, p.scope, p.name
-			q.append(b)
+			q.append(&b)
 		}
 	}
 }
@@ -287,7 +324,7 @@ func (q *quotaFacts) merge() {
 		}
 		if best >= 0 {
 			q.buckets[best].absorb(b)
-			q.buckets = slices.Delete(q.buckets, i, i+1)
+			q.remove(i)
 			i = -1 // what it was absorbed by may now be the same as another
 		}
 	}

@@ -48,6 +48,12 @@ func (m moment) inMillis() moment {
 // number reads a decimal number, and tells how many decimals it was written
 // with. Unlike strconv.ParseFloat it refuses hexadecimal, NaN and infinity.
 func number(s string) (v float64, decimals int, ok bool) {
+	if n, ok := digits(s); ok {
+		return float64(n), 0, true
+	}
+	if s == "" {
+		return 0, 0, false
+	}
 	point := -1
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {
@@ -69,6 +75,21 @@ func number(s string) (v float64, decimals int, ok bool) {
 	return v, decimals, true
 }
 
+// digits reads a short number that has nothing else in it.
+func digits(s string) (n int64, ok bool) {
+	if len(s) == 0 || len(s) > 15 {
+		return 0, false
+	}
+	for i := 0; i < len(s); i++ {
+		c := s[i] - '0'
+		if c > 9 {
+			return 0, false
+		}
+		n = 10*n + int64(c)
+	}
+	return n, true
+}
+
 // maxCount bounds every limit and remaining: beyond it float64 loses units, and
 // no server means it.
 const maxCount = 1 << 53
@@ -77,6 +98,9 @@ const maxCount = 1 << 53
 // counts. Grouped digits ("5,000", "5.000"), words and absurd numbers are not
 // understood, rather than misunderstood.
 func count(s string) (n int64, ok bool) {
+	if n, ok := digits(s); ok {
+		return n, true
+	}
 	s = strings.TrimSpace(s)
 	v, decimals, ok := number(s)
 	if !ok || v > maxCount || v < -maxCount {
