@@ -18,6 +18,9 @@ const (
 	// maxPeekTime is how long a body may take to come. A verdict after that time
 	// is reached with what there is.
 	maxPeekTime = time.Second
+
+	// maxEmptyReads is how often in a row a body may return nothing.
+	maxEmptyReads = 100
 )
 
 // peekBody returns the beginning of the body of an error response, and leaves in
@@ -64,7 +67,7 @@ func (p *peekedBody) fill() {
 	defer close(p.filled)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for p.err == nil && len(p.buf) < maxPeek && !p.stopped {
+	for empty := 0; p.err == nil && len(p.buf) < maxPeek && !p.stopped && empty < maxEmptyReads; empty++ {
 		if len(p.buf) == cap(p.buf) {
 			grown := make([]byte, len(p.buf), min(4*cap(p.buf), maxPeek))
 			copy(grown, p.buf)
@@ -75,6 +78,9 @@ func (p *peekedBody) fill() {
 		n, err := safeRead(p.body, room)
 		p.mu.Lock()
 		p.buf, p.err = p.buf[:len(p.buf)+n], err
+		if n > 0 {
+			empty = 0
+		}
 	}
 }
 
