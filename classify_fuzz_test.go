@@ -169,7 +169,7 @@ func FuzzErrorBody(f *testing.F) {
 func checkJSON(t *testing.T, data []byte) {
 	t.Helper()
 	tree := parseJSON(data)
-	if !json.Valid(data) || tree.cut {
+	if !json.Valid(data) || !utf8.Valid(data) || tree.cut {
 		return
 	}
 	var want any
