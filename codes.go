@@ -18,7 +18,6 @@ func (s classSet) has(c Class) bool { return s&(1<<c) != 0 }
 var (
 	anyStatus    = ^classSet(0)
 	vagueStatus  = setOf(ClassInvalidRequest, ClassClientError)                      // 400, 422, …
-	clientStatus = vagueStatus | setOf(ClassAuth, ClassPermission)                   // and 401, 403
 	inputStatus  = vagueStatus | setOf(ClassPermission, ClassServerError)            // where an input that is too long ends up
 	busyStatus   = vagueStatus | setOf(ClassServerError, ClassRateLimited)           // where an overload does
 	lateStatus   = vagueStatus | setOf(ClassServerError, ClassOverloaded)            // where a timeout does
