@@ -22,6 +22,7 @@ const (
 	quotaReset  // when the quota is renewed: wins over quotaNext
 	quotaAfter  // the same as a delay, and finer: wins over quotaReset
 	quotaPeriod // the length of the window
+	quotaRefill // the same, of a bucket that refills all the time
 )
 
 // quotaName is what the name of a quota header says.
@@ -55,7 +56,7 @@ var nameWords = map[string]nameWord{
 	"remaining": {field: quotaRemaining}, "left": {field: quotaRemaining}, "available": {field: quotaRemaining},
 	"reset": {field: quotaReset}, "resets": {field: quotaReset}, "after": {field: quotaAfter},
 	"next": {field: quotaNext}, "resettime": {field: quotaNext},
-	"period": {field: quotaPeriod}, "renewalperiod": {field: quotaPeriod}, "interval": {field: quotaPeriod},
+	"period": {field: quotaPeriod}, "renewalperiod": {field: quotaRefill}, "interval": {field: quotaPeriod},
 	"duration": {field: quotaPeriod}, "window": {field: quotaPeriod},
 
 	"second": {window: time.Second}, "secondly": {window: time.Second},

@@ -19,6 +19,7 @@ type bucket struct {
 	scope    string
 
 	window           time.Duration // by any other word of the server
+	refills          bool          // and it is the time in which the bucket refills
 	limit, remaining int64         // as written; math.MinInt64 if not stated
 	reset            moment
 	resetField       quotaField // that reset comes from; quotaNone if not stated
@@ -137,9 +138,10 @@ func (q *quotaFacts) set(row *headerRow, n *quotaName, value string) {
 			b.remaining = remaining
 			b.setParams(params)
 		}
-	case quotaPeriod:
+	case quotaPeriod, quotaRefill:
 		if d := parsePeriod(value, n.millis); d > 0 {
-			q.bucket(row, n).window = d
+			b := q.bucket(row, n)
+			b.window, b.refills = d, n.field == quotaRefill
 		}
 	default:
 		if m, ok := parseMoment(value); ok {
@@ -244,7 +246,7 @@ func (b *bucket) settle() {
 		b.remaining = 0
 	}
 	b.limit, b.remaining = max(b.limit, -1), max(b.remaining, -1)
-	if b.window > 0 && b.reset.bare && b.suffix == 0 && b.wroteMillis() {
+	if b.refills && b.reset.bare && b.wroteMillis() {
 		b.reset = b.reset.inMillis()
 	}
 	if b.suffix > 0 {

@@ -200,6 +200,8 @@ var variants = []variant{
 	{"retry-after 9999", 429, "Retry-After: Fri, 31 Dec 9999 23:59:59 GMT", "", `rate_limited retry after=2562047h47m16.854775807s`},
 	{"retry-after ms", 429, "Retry-After: 500ms", "", `rate_limited retry after=500ms`},
 	{"github models", 200, "x-ratelimit-limit-requests: 20000\nx-ratelimit-remaining-requests: 19999\nx-ratelimit-limit-tokens: 2000000\nx-ratelimit-remaining-tokens: 1999962\nx-ratelimit-renewalperiod-requests: 60\nx-ratelimit-renewalperiod-tokens: 60\nx-ratelimit-reset-requests: 3\nx-ratelimit-reset-tokens: 1\nx-ratelimit-abusepenalty-active: False", "", `success requests/1m0s(19999 of 20000 reset 3ms) tokens/1m0s(1999962 of 2000000 reset 1ms)`},
+	{"w is no refill", 200, "RateLimit-Limit: 100;w=60\nRateLimit-Remaining: 99\nRateLimit-Reset: 30", "", `success requests/1m0s(99 of 100 reset 30s)`},
+	{"duration is no refill", 200, "X-Rate-Limit-Limit: 100\nX-Rate-Limit-Duration: 60\nX-Rate-Limit-Remaining: 99\nX-Rate-Limit-Reset: 30", "", `success requests/1m0s(99 of 100 reset 30s)`},
 	{"github models 429", 429, "x-ratelimit-type: UserByMinute\nx-ratelimit-timeremaining: 33", `{"error":{"code":"RateLimitReached","message":"Rate limit of 10 per 60s exceeded for UserByMinute. Please wait 33 seconds before retrying.","details":"x"}}`, `rate_limited retry after=33s code="RateLimitReached" msg="Rate limit of 10 per 60s exceeded for Us…"`},
 	{"jira without seconds", 429, "X-RateLimit-Limit: 100\nX-RateLimit-Remaining: 0\nX-RateLimit-Reset: 2026-11-20T12:30Z\nX-RateLimit-NearLimit: true", "", `rate_limited retry after=30m0s requests(0 of 100 reset 30m0s)`},
 	{"offset and fraction", 200, "X-RateLimit-Remaining: 4\nX-RateLimit-Reset: 2026-11-20T13:00:30.250+01:00", "", `success requests(4 of -1 reset 30.25s)`},
