@@ -31,7 +31,7 @@ const (
 // Read takes. It ends with the Read that it is in: when that returns, which
 // closing the body or ending the request's context brings about.
 func peekBody(ctx context.Context, resp *http.Response) (data []byte, more bool) {
-	if resp.StatusCode < 400 || resp.Body == nil || resp.Body == http.NoBody || resp.ContentLength == 0 ||
+	if resp.StatusCode < 400 || resp.Body == nil || resp.Body == http.NoBody ||
 		resp.Request != nil && resp.Request.Method == http.MethodHead {
 		return nil, false
 	}

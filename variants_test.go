@@ -29,7 +29,7 @@ func (v *variant) response() *http.Response {
 			h[http.CanonicalHeaderKey(k)] = append(h[http.CanonicalHeaderKey(k)], val)
 		}
 	}
-	return &http.Response{StatusCode: v.status, Header: h, Body: io.NopCloser(strings.NewReader(v.body)), ContentLength: -1}
+	return &http.Response{StatusCode: v.status, Header: h, Body: io.NopCloser(strings.NewReader(v.body))}
 }
 
 // brief is an Outcome in one line, long texts cut.
