@@ -20,7 +20,7 @@ var small = job{calls: 12, workers: 4, limit: 6, per: 2 * time.Second, latency: 
 
 func clientNamed(t *testing.T, name string) client {
 	t.Helper()
-	for _, c := range append(clients, extraClients...) {
+	for _, c := range append(clients[:len(clients):len(clients)], extraClients...) {
 		if c.name == name {
 			return c
 		}
@@ -84,11 +84,11 @@ func TestCallsThatTheServerNeverAdmitsFail(t *testing.T) {
 
 // Each server, set up for the job, takes the job's limit at once and no more.
 func TestServersAdmitTheLimitAtOnce(t *testing.T) {
-	for _, s := range append(servers, extraServers...) {
+	for i, s := range append(servers[:len(servers):len(servers)], extraServers...) {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			site, err := s.start(small)
-			if errors.Is(err, errMissing) && os.Getenv("CI") == "" {
+			if extra := i >= len(servers); errors.Is(err, errMissing) && (extra || os.Getenv("CI") == "") {
 				t.Logf("omitted: %v", err)
 				return
 			}
@@ -102,6 +102,7 @@ func TestServersAdmitTheLimitAtOnce(t *testing.T) {
 				other    atomic.Value
 				call     = post(http.DefaultClient, site.url)
 			)
+			began := time.Now()
 			for range 2 * small.limit {
 				wg.Go(func() {
 					switch err := call(t.Context()); {
@@ -116,12 +117,12 @@ func TestServersAdmitTheLimitAtOnce(t *testing.T) {
 			if err := other.Load(); err != nil {
 				t.Fatal(err)
 			}
+			least, most := small.limit, small.limit+int(small.rate()*time.Since(began).Seconds())
 			if s.burst != 0 {
-				if admitted.Load() == 0 {
-					t.Error("admitted none")
-				}
-			} else if got, want := admitted.Load(), int64(small.limit); got != want {
-				t.Errorf("admitted %d of %d at once, want %d", got, 2*small.limit, want)
+				least, most = 1, 2*small.limit
+			}
+			if got := int(admitted.Load()); got < least || got > most {
+				t.Errorf("admitted %d of %d at once, want %d to %d", got, 2*small.limit, least, most)
 			}
 		})
 	}

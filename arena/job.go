@@ -169,15 +169,17 @@ const chatPath = "/v1/chat/completions"
 // chatBody is the request of the clients that have no SDK.
 const chatBody = `{"model":"gpt-4.1","messages":[{"role":"user","content":"Say this is a test"}]}`
 
+// chatAnswer is what the backends answer.
+const chatAnswer = `{"id":"chatcmpl-1","object":"chat.completion","created":1780000000,"model":"gpt-4.1",` +
+	`"choices":[{"index":0,"message":{"role":"assistant","content":"This is a test.","refusal":null},"logprobs":null,"finish_reason":"stop"}],` +
+	`"usage":{"prompt_tokens":12,"completion_tokens":5,"total_tokens":17}}`
+
 // backend answers every admitted call as a chat API does, after the latency.
 func (j job) backend() http.Handler {
-	const answer = `{"id":"chatcmpl-1","object":"chat.completion","created":1780000000,"model":"gpt-4.1",` +
-		`"choices":[{"index":0,"message":{"role":"assistant","content":"This is a test.","refusal":null},"logprobs":null,"finish_reason":"stop"}],` +
-		`"usage":{"prompt_tokens":12,"completion_tokens":5,"total_tokens":17}}`
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		time.Sleep(j.latency)
 		w.Header().Set("Content-Type", "application/json")
-		io.WriteString(w, answer)
+		io.WriteString(w, chatAnswer)
 	})
 }
 

@@ -17,6 +17,7 @@ import (
 type process struct {
 	program string
 	install string
+	env     []string // besides this process's
 	config  func(j job, listen, backend string) string
 	args    func(dir, config string) []string
 }
@@ -63,6 +64,7 @@ func (p process) launch(j job, program string, backend *site) (*site, error) {
 	var said bytes.Buffer
 	cmd := exec.Command(program, p.args(dir, config)...)
 	cmd.Stdout, cmd.Stderr = &said, &said
+	cmd.Env = append(os.Environ(), p.env...)
 	cmd.WaitDelay = time.Second
 	if err := cmd.Start(); err != nil {
 		os.RemoveAll(dir)

@@ -39,6 +39,12 @@ var extraServers = []server{
 	{"echo", bucket, 0, silent, echoServer},
 	{"fiber", window, 0, states, fiberServer(false)},
 	{"fiber sliding", sliding, 0, slides, fiberServer(true)},
+	{"express", window, 0, states, expressServer("")},
+	{"express draft 6", window, 0, states, expressServer("legacyHeaders: false, standardHeaders: 'draft-6'")},
+	{"express draft 7", window, 0, states, expressServer("legacyHeaders: false, standardHeaders: 'draft-7'")},
+	{"express draft 8", window, 0, states, expressServer("legacyHeaders: false, standardHeaders: 'draft-8'")},
+	{"fastify", window, 0, states, fastifyServer},
+	{"koa", window, 0, states, koaServer},
 }
 
 // bound is what a steady client must keep to at a server; besides, none of its
