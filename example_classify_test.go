@@ -25,7 +25,7 @@ func ExampleClassifier() {
 		}
 		return o
 	}
-	transport := &steadyhttp.Retrier{Base: &steadyhttp.Limiter{Base: &steadyhttp.Classifier{Classify: classify}}}
+	transport := &steadyhttp.Retrier{Base: &steadyhttp.Classifier{Classify: classify}}
 
 	calls := 0
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
