@@ -536,8 +536,7 @@ func TestServerThatRefusesEveryStreamEndsInItsError(t *testing.T) {
 // Connections are used again after every answer that was read to its end, also
 // after those that the Retrier has kept to itself.
 func TestConnectionsAreUsedAgain(t *testing.T) {
-	var s *server
-	s = serve(t, func(_ int, c *net.TCPConn) {
+	s := serve(t, func(_ int, c *net.TCPConn) {
 		r := bufio.NewReader(c)
 		for n := 1; ; n++ {
 			req, err := http.ReadRequest(r)

@@ -125,7 +125,7 @@ func checkBodyClosed(c *check) {
 		_, _, err := w.fetch(w.post(u))
 		closed(p.name+", GetBody fails", u, err)
 	})
-	c.provoke(func(rw http.ResponseWriter, r *http.Request) { http.Error(rw, "down", 503) }, func(p provocation, w *world) {
+	c.provoke(func(rw http.ResponseWriter, r *http.Request) { http.Error(rw, "down", http.StatusServiceUnavailable) }, func(p provocation, w *world) {
 		// Sooner or later some refuse on their own.
 		for range 60 {
 			asked := w.rec.count()

@@ -107,7 +107,7 @@ func checkCloseIdle(c *check) {
 			c.report("nobody else's connections are closed", "%s: CloseIdleConnections was called %d times", name, n)
 		}
 	}
-	c.provoke(func(rw http.ResponseWriter, r *http.Request) { http.Error(rw, "down", 503) }, func(p provocation, w *world) {
+	c.provoke(func(rw http.ResponseWriter, r *http.Request) { http.Error(rw, "down", http.StatusServiceUnavailable) }, func(p provocation, w *world) {
 		w.fetch(w.get("/"))
 		uncalled(p.name+", then 503 to the end", w)
 	})

@@ -14,6 +14,8 @@ import (
 	"time"
 )
 
+//lint:file-ignore SA1019 Request.Cancel is deprecated, but http.Client closes it at its Timeout
+
 // quiet keeps servers from telling the world about connections that a check
 // breaks on purpose.
 var quiet = log.New(io.Discard, "", 0)

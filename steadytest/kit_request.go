@@ -21,6 +21,8 @@ import (
 	"time"
 )
 
+//lint:file-ignore SA1019 Request.Cancel is deprecated, but http.Client closes it at its Timeout
+
 const expectContinue = time.Second
 
 // requestRules are section A of the contract: the request.

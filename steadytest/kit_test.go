@@ -16,6 +16,8 @@ import (
 	"time"
 )
 
+//lint:file-ignore SA1019 Request.Cancel is deprecated, but http.Client closes it at its Timeout
+
 func TestPlainBaseKeepsTheContract(t *testing.T) {
 	TestRoundTripper(t, func(base http.RoundTripper) http.RoundTripper { return base })
 }

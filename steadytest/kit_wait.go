@@ -11,6 +11,8 @@ import (
 	"time"
 )
 
+//lint:file-ignore SA1019 Request.Cancel is deprecated, but http.Client closes it at its Timeout
+
 // waitRules are section C of the contract: waiting and cancellation.
 var waitRules = []rule{{
 	name: "C1_waiting_ends_with_the_context",

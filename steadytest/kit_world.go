@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 )
 
+//lint:file-ignore SA1019 Request.Cancel is deprecated, but http.Client closes it at its Timeout
+
 // via is a way to reach a server.
 type via uint8
 
@@ -31,13 +33,10 @@ func (v via) String() string {
 // real tells whether time passes as it does outside.
 func (v via) real() bool { return v >= loopback1 }
 
-func (v via) secondVersion() bool { return v == http2 || v == loopback2 }
-
 var (
 	everywhere = []via{memory, http1, http2, loopback1, loopback2}
 	virtual    = []via{memory, http1, http2} // where a middleware may wait
 	wires      = []via{http1, http2, loopback1, loopback2}
-	virtually1 = []via{memory, http1}
 )
 
 // world is a server, a base that reaches it, a recorder around that base, and
