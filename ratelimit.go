@@ -165,6 +165,7 @@ func (l *Limiter) wait(q *queue, key string, req *http.Request, a *attempt, w *w
 		case <-ctx.Done():
 			q.leave(time.Now(), key, w)
 			return ended(ctx)
+		//lint:ignore SA1019 http.Client closes it at its Timeout
 		case <-req.Cancel:
 			q.leave(time.Now(), key, w)
 			return context.Canceled

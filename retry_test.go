@@ -15,6 +15,8 @@ import (
 	"time"
 )
 
+//lint:file-ignore SA1019 Request.Cancel is deprecated, but http.Client closes it at its Timeout
+
 // repliesBase is a base that replies each attempt in turn, the last reply again and
 // again, and remembers when it was asked what.
 type repliesBase struct {

@@ -222,6 +222,7 @@ func (s *series) reclaim() bool {
 		return true
 	}
 	s.loan.end()
+	//lint:ignore SA1019 http.Client closes it at its Timeout
 	s.gaveUp = !s.loan.settled(s.req.Context(), s.req.Cancel)
 	return !s.gaveUp
 }
@@ -274,6 +275,7 @@ func (s *series) sleep(t time.Time, wake <-chan struct{}) bool {
 		case <-timer.C:
 		case <-wake:
 		case <-s.req.Context().Done():
+		//lint:ignore SA1019 http.Client closes it at its Timeout
 		case <-s.req.Cancel:
 		}
 	}
@@ -286,6 +288,7 @@ func (s *series) over() bool {
 	select {
 	case <-s.req.Context().Done():
 		return true
+	//lint:ignore SA1019 http.Client closes it at its Timeout
 	case <-s.req.Cancel:
 		return true
 	default:
