@@ -138,6 +138,11 @@ func (l *loan) enter() bool {
 
 func (l *loan) leave() {
 	l.mu.Lock()
+	l.leaveLocked()
+}
+
+// leaveLocked counts a use that is over, and unlocks.
+func (l *loan) leaveLocked() {
 	l.inUse--
 	last := l.ended && l.inUse == 0
 	quiet := l.quiet
@@ -168,27 +173,27 @@ type lentBody struct {
 	eof, closed bool
 }
 
-func (b *lentBody) Read(p []byte) (int, error) {
+func (b *lentBody) Read(p []byte) (n int, err error) {
 	if !b.loan.enter() {
 		return 0, errAttemptOver
 	}
-	defer b.loan.leave()
-	n, err := b.body.Read(p)
-	var more int
+	more := 0
+	defer func() { // should the caller's Read panic, too
+		b.loan.mu.Lock()
+		b.read += int64(n + more)
+		b.eof = b.eof || err == io.EOF
+		if b.differs() {
+			n, err = 0, errReplayDiffers
+		}
+		b.loan.leaveLocked()
+	}()
+	n, err = b.body.Read(p)
 	if b.length >= 0 && err == nil && b.read+int64(n) == b.length {
 		// All that is expected is here: is it all there is? net/http stops at
 		// ContentLength, and the server would take the beginning of a longer body
 		// for the whole. So the last bytes wait for the end to be seen.
 		var beyond [1]byte
 		more, err = b.body.Read(beyond[:])
-	}
-
-	b.loan.mu.Lock()
-	defer b.loan.mu.Unlock()
-	b.read += int64(n + more)
-	b.eof = b.eof || err == io.EOF
-	if b.differs() {
-		return 0, errReplayDiffers
 	}
 	return n, err
 }

@@ -93,9 +93,10 @@ func (r *Retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 	if r.MaxAttempts < 0 || req.Context().Value(withoutRetryKey{}) != nil || req.URL == nil || req.Header == nil {
 		return baseOf(r.Base).RoundTrip(req)
 	}
-	s := r.begin(req)
+	now := time.Now()
+	s := r.begin(req, now)
 	defer s.release()
-	s.try()
+	s.try(now)
 	if s.next() {
 		s.loop()
 	}

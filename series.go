@@ -15,6 +15,7 @@ type series struct {
 	req   *http.Request // the caller's, which is never changed
 	outer *attempt      // that a layer above made; nil if none did
 	host  *retryShare   // of the call's host
+	trace *Trace        // nil if nobody listens
 	sdk   int           // which of its tries an SDK is making; -1 without one
 	batch bool
 	alone bool // there can be no further attempt
@@ -25,7 +26,7 @@ type series struct {
 	resp    *http.Response
 	err     error
 	verdict *verdict
-	took    time.Duration
+	took    time.Duration // measured for the Trace
 
 	// What is planned for the next one.
 	plan   plan
@@ -46,27 +47,28 @@ type series struct {
 var errNoResponse = errors.New("steadyhttp: the base returned neither a response nor an error")
 
 // begin begins the series of a call.
-func (r *Retrier) begin(req *http.Request) *series {
+func (r *Retrier) begin(req *http.Request, now time.Time) *series {
 	s := &series{Retrier: r, req: req, sdk: sdkRetries(req), length: -1, alone: !canReplay(req)}
 	s.outer, _ = req.Context().Value(attemptKey{}).(*attempt)
 	s.batch = priorityOf(req.Context()) == PriorityBatch
+	s.trace = traceOf(req.Context())
 	s.host = r.hostOf(req)
-	s.host.call(time.Now())
+	s.host.call(now)
 	return s
 }
 
 // try makes an attempt.
-func (s *series) try() {
+func (s *series) try(now time.Time) {
 	s.resp, s.err, s.verdict, s.plan = nil, nil, nil, plan{}
-	s.attempt = s.newAttempt()
+	s.attempt = s.newAttempt(now)
 	out := s.req.WithContext(s.attempt)
 	if hasBody(s.req) && !s.alone {
 		s.lend(out)
 	}
-	start := time.Now()
 	resp, err := baseOf(s.Base).RoundTrip(out)
-	end := time.Now()
-	s.took = end.Sub(start)
+	if s.trace != nil {
+		s.took = time.Since(now)
+	}
 
 	switch {
 	case resp != nil && err != nil:
@@ -92,17 +94,17 @@ func (s *series) try() {
 	}
 	s.sent++
 	if s.attempt.taken.Load()&uint32(roleBreaker|roleLimiter|roleClassifier) == 0 {
-		report(s.attempt, s.req, s.verdict.Outcome, err, start, end)
+		report(s.attempt, s.req, s.verdict.Outcome, err, now, now.Add(s.took))
 	}
 }
 
 // newAttempt makes what the layers below know the next attempt by. It belongs to
 // the call of the layer above if there is one: unless that has a Limiter of its
 // own, and with it a queue, in which the place of this call means nothing.
-func (s *series) newAttempt() *attempt {
+func (s *series) newAttempt(now time.Time) *attempt {
 	a := &s.firstAttempt
 	if s.attempt == nil {
-		s.firstCall.began = time.Now()
+		s.firstCall.began = now
 	} else {
 		a = new(attempt)
 	}
@@ -151,7 +153,7 @@ func (s *series) next() bool {
 	if !s.plan.free {
 		s.spent++
 	}
-	if t := traceOf(s.req.Context()); t != nil && t.Retrying != nil && s.plan.open == nil {
+	if t := s.trace; t != nil && t.Retrying != nil && s.plan.open == nil {
 		t.Retrying(RetryInfo{AttemptInfo: s.info(), Delay: max(s.plan.at.Sub(now), 0)})
 	}
 	return true
@@ -258,7 +260,7 @@ func (s *series) wait() bool {
 	}
 	queued := s.host.waiting.Add(1)
 	defer s.host.waiting.Add(-1)
-	if t := traceOf(s.req.Context()); t != nil && t.Waiting != nil {
+	if t := s.trace; t != nil && t.Waiting != nil {
 		info := s.info()
 		t.Waiting(WaitInfo{Key: open.Key, Method: info.Method, Host: info.Host,
 			Expected: time.Until(s.plan.at), Queued: int(queued)})
