@@ -105,8 +105,12 @@ func (b *budget) margin() float64 {
 	return max(1, math.Floor(b.limit/100))
 }
 
-// clamp bounds a cost to what the budget can ever admit.
+// clamp bounds a cost to what the budget can ever admit. Of a server that says
+// only that nothing is left, and until when, that is not known.
 func (b *budget) clamp(cost, spare float64) float64 {
+	if b.limit <= 0 && b.turn.at.known() {
+		return cost
+	}
 	return max(0, min(cost, b.limit-spare))
 }
 
@@ -139,7 +143,7 @@ func (b *budget) growth() float64 {
 	case refillGradual:
 		g = b.perSecond()
 	case refillLog:
-		return b.limit / b.stretch
+		g = b.limit // at most: stretch is forgotten when the limit changes
 	}
 	if b.stretch > 0 {
 		g = min(g, b.limit/b.stretch)

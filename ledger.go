@@ -112,7 +112,6 @@ const (
 	maxRoutes   = 64             // of one key
 	recheck     = time.Second    // a limiter that stops sending stops learning
 	staleBudget = 25 * time.Hour // a budget that no header has mentioned for so long is forgotten
-	maxFlight   = 24 * time.Hour // longer than that no answer is expected
 	neverSoon   = 366 * 24 * time.Hour
 )
 
@@ -135,10 +134,6 @@ func (l *ledger) when(now time.Time, ahead cost, c *claim) time.Time {
 // check is when, and calls probe for each budget for which c would be a probe.
 func (l *ledger) check(now time.Time, ahead cost, c *claim, probe func(*budget)) (at time.Time, ok bool) {
 	at = later(now, l.held)
-	for i := range l.ceilings {
-		k := &l.ceilings[i]
-		at = later(at, k.bucket.ready(now, ahead.of(k.resource), c.cost.of(k.resource)))
-	}
 	for _, b := range l.budgets {
 		if !c.route.has(b.scope) {
 			continue
@@ -153,6 +148,15 @@ func (l *ledger) check(now time.Time, ahead cost, c *claim, probe func(*budget))
 		at = later(at, ready)
 	}
 	at = later(at, l.pace.ready(now, float64(ahead.requests)))
+	// Daily limits exist, and so do absurd values: ask the server again once an
+	// hour. What the user has configured holds for as long as it says.
+	if ask := l.lastSent.Add(maxHold); at.After(ask) && !l.lastSent.IsZero() {
+		at = later(now, ask)
+	}
+	for i := range l.ceilings {
+		k := &l.ceilings[i]
+		at = later(at, k.bucket.ready(now, ahead.of(k.resource), c.cost.of(k.resource)))
+	}
 	if l.maximum > 0 && l.inFlight >= l.maximum {
 		at = later(at, now.Add(recheck))
 	}
@@ -160,10 +164,6 @@ func (l *ledger) check(now time.Time, ahead cost, c *claim, probe func(*budget))
 		if room := coldStart + int(now.Sub(l.began)/time.Second); l.inFlight >= room {
 			at = later(at, l.began.Add(time.Duration(l.inFlight-coldStart+1)*time.Second))
 		}
-	}
-	// Daily limits exist, and so do absurd values: ask again once an hour.
-	if ask := l.lastSent.Add(maxHold); at.After(ask) && !l.lastSent.IsZero() {
-		at = later(now, ask)
 	}
 	return at, !at.After(now)
 }
@@ -264,10 +264,8 @@ func (l *ledger) settle(now time.Time, c *claim, a ending) (learned bool) {
 			learned = learned || changed
 		}
 	}
-	for _, b := range l.budgets {
-		if c.route.has(b.scope) {
-			b.drop(c, !contains(spoken[:n], b))
-		}
+	for _, b := range l.budgets { // of every scope: c may be the first unanswered that b looks at
+		b.drop(c, !contains(spoken[:n], b))
 	}
 	l.unlink(c)
 	l.obey(now, c, a, spoken[:n])
@@ -430,11 +428,9 @@ func (l *ledger) refund(c *claim) {
 		k.bucket.refund(c.cost.of(k.resource))
 	}
 	for _, b := range l.budgets {
-		if c.route.has(b.scope) {
-			b.drop(c, false)
-			if b.smooth.bucket != nil && b.resource == "requests" {
-				b.smooth.bucket.refund(1)
-			}
+		b.drop(c, false)
+		if b.smooth.bucket != nil && b.resource == "requests" && c.route.has(b.scope) {
+			b.smooth.bucket.refund(1)
 		}
 	}
 	if l.pace.bucket != nil {

@@ -85,7 +85,7 @@ func (t *recent) add(now time.Time, n float64) {
 		}
 		t.counts[(t.slot+1)%int64(len(t.counts))] = 0
 	}
-	t.counts[slot%int64(len(t.counts))] += n
+	t.counts[t.slot%int64(len(t.counts))] += n // a clock that steps back stands still
 }
 
 // perSecond is the rate of what was added in the last two seconds.
