@@ -37,8 +37,10 @@ type waiter struct {
 	order  time.Time
 	giveUp time.Time  // refused when it is clear that this is missed; zero: never
 	reason string     // then
-	turn   chan error // gets nil on admission, or a refusal
+	turn   chan error // gets nil on admission, or a refusal; nil if it need not wait
 	line   *line      // nil once it has left
+
+	admitted bool // it has its claim
 }
 
 // aging is the handicap of a batch call: after waiting that much longer than an
@@ -77,14 +79,17 @@ func (q *queue) admit(now time.Time, key string, r request) (w *waiter, expected
 	l, place := q.placeLocked(scope, w.order)
 	if l == nil || place == 0 {
 		if at, ok := q.ledger.take(now, &w.claim); ok {
+			w.admitted = true
 			return w, 0, nil
 		} else if r.observe {
 			q.ledger.charge(now, &w.claim, nil)
+			w.admitted = true
 			return w, at.Sub(now), nil
 		}
 	} else if r.observe {
 		at := q.ledger.when(now, l.ahead(place), &w.claim)
 		q.ledger.charge(now, &w.claim, nil)
+		w.admitted = true
 		return w, max(0, at.Sub(now)), nil
 	}
 
@@ -114,21 +119,15 @@ func (q *queue) admit(now time.Time, key string, r request) (w *waiter, expected
 	return w, at.Sub(now), nil
 }
 
-// leave takes a waiter out, or, if it has been admitted already, gives its claim
-// back.
+// leave takes a waiter out, or, if it has been admitted, gives its claim back.
 func (q *queue) leave(now time.Time, key string, w *waiter) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if w.line != nil {
+	switch {
+	case w.line != nil:
 		q.removeLocked(w)
-	} else {
-		select {
-		case err := <-w.turn:
-			if err == nil {
-				q.ledger.settle(now, &w.claim, ending{unsent: true})
-			}
-		default:
-		}
+	case w.admitted:
+		q.ledger.settle(now, &w.claim, ending{unsent: true})
 	}
 	q.pumpLocked(now, key)
 }
@@ -195,6 +194,7 @@ func (q *queue) pumpLocked(now time.Time, key string) {
 		at, ok := q.ledger.take(now, &w.claim)
 		if ok {
 			q.removeLocked(w)
+			w.admitted = true
 			w.turn <- nil
 			continue
 		}

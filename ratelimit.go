@@ -97,12 +97,18 @@ func (l *Limiter) RoundTrip(req *http.Request) (*http.Response, error) {
 	defer l.keys.release(entry)
 	q := entry.value
 
+	sent := false
+	defer func() {
+		if !sent { // or Base panicked
+			closeBody(req)
+		}
+	}()
 	w, err := l.admit(q, key, out, a)
 	if err != nil {
-		closeBody(req)
 		return nil, err
 	}
 	resp, v, err := l.send(q, key, out, a, w)
+	sent = true
 	if owned {
 		handBack(req, resp, v)
 	}
@@ -129,6 +135,12 @@ func (l *Limiter) admit(q *queue, key string, req *http.Request, a *attempt) (*w
 	if refusal != nil {
 		return nil, refusal
 	}
+	admitted := false
+	defer func() {
+		if !admitted { // for whatever reason, a hook's panic included
+			q.leave(time.Now(), key, w)
+		}
+	}()
 	if expected > 0 {
 		if t := traceOf(ctx); t != nil && t.Waiting != nil {
 			i := attemptInfo(a, req, Outcome{}, nil, 0)
@@ -137,22 +149,22 @@ func (l *Limiter) admit(q *queue, key string, req *http.Request, a *attempt) (*w
 	}
 	if w.turn != nil {
 		a.queued()
-		if err := l.wait(q, key, req, a, w); err != nil {
+		if err := wait(req, a, w); err != nil {
 			return nil, err
 		}
 		a.sending()
 	}
 	if a.gate != nil {
 		if err := a.gate.enter(time.Now()); err != nil {
-			q.settle(time.Now(), key, w, ending{unsent: true})
 			return nil, err
 		}
 	}
+	admitted = true
 	return w, nil
 }
 
-// wait returns when w has its turn, or why it will not.
-func (l *Limiter) wait(q *queue, key string, req *http.Request, a *attempt, w *waiter) error {
+// wait returns when w has its turn, or why it will not be used.
+func wait(req *http.Request, a *attempt, w *waiter) error {
 	ctx := req.Context()
 	for {
 		var opened <-chan struct{}
@@ -161,17 +173,17 @@ func (l *Limiter) wait(q *queue, key string, req *http.Request, a *attempt, w *w
 		}
 		select {
 		case err := <-w.turn:
+			if err == nil && ctx.Err() != nil { // both at once
+				return ended(ctx)
+			}
 			return err
 		case <-ctx.Done():
-			q.leave(time.Now(), key, w)
 			return ended(ctx)
 		//lint:ignore SA1019 http.Client closes it at its Timeout
 		case <-req.Cancel:
-			q.leave(time.Now(), key, w)
 			return context.Canceled
 		case <-opened:
 			if err := a.gate.enter(time.Now()); err != nil {
-				q.leave(time.Now(), key, w)
 				return err
 			}
 		}
@@ -180,15 +192,14 @@ func (l *Limiter) wait(q *queue, key string, req *http.Request, a *attempt, w *w
 
 // send passes req on and settles its claim by what comes back.
 func (l *Limiter) send(q *queue, key string, req *http.Request, a *attempt, w *waiter) (*http.Response, *verdict, error) {
-	returned := false
+	settled := false
 	defer func() {
-		if !returned { // Base panicked
+		if !settled { // Base or a hook panicked
 			q.settle(time.Now(), key, w, ending{Outcome: Outcome{Class: ClassCanceled}})
 		}
 	}()
 	sent := time.Now()
 	resp, err := baseOf(l.Base).RoundTrip(req)
-	returned = true
 	v := settle(a, req, resp, err)
 	now := time.Now()
 	ans := ending{Outcome: v.Outcome, unsent: v.Class == ClassRefused || err != nil && unsent(err)}
@@ -198,10 +209,11 @@ func (l *Limiter) send(q *queue, key string, req *http.Request, a *attempt, w *w
 			break
 		}
 	}
+	settled = true
+	learned := q.settle(now, key, w, ans)
 	if !ans.unsent {
 		report(a, req, v.Outcome, err, sent, now)
 	}
-	learned := q.settle(now, key, w, ans)
 	if v.Class == ClassRateLimited && resp != nil && !l.Observe {
 		v.paced, v.readmit, v.patience = true, q.readmit(now, w), l.maxWait()
 	}
@@ -269,8 +281,11 @@ func (l *Limiter) costOf(req *http.Request) cost {
 		estimate = EstimateTokens
 	}
 	t := estimate(req)
-	return cost{1, Tokens{max(0, t.Input), max(0, t.Output)}}
+	return cost{1, Tokens{bounded(t.Input), bounded(t.Output)}}
 }
+
+// bounded keeps an estimate within what can be added up for ever.
+func bounded(tokens int64) int64 { return min(max(0, tokens), 1<<40) }
 
 const (
 	defaultMaxWait  = 90 * time.Second
