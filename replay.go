@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 )
 
@@ -40,8 +41,8 @@ type loan struct {
 	inUse int           // calls of the caller's code in flight
 	quiet chan struct{} // closed once ended and not in use; nil before that matters
 
-	first lentBody
-	last  *lentBody // obtained by the base: net/http repeats some requests by itself
+	first  lentBody
+	copies []*lentBody // obtained by the base and not closed: net/http repeats some requests by itself
 }
 
 // lend begins a loan of body. With a length that is not negative the body must
@@ -106,7 +107,7 @@ func (l *loan) differs() bool {
 // GetBody is Request.GetBody for the attempt: what is read from it ends with the
 // attempt too.
 func (l *loan) GetBody() (io.ReadCloser, error) {
-	if !l.enter() {
+	if !l.enter(nil) {
 		return nil, errAttemptOver
 	}
 	defer l.leave()
@@ -115,25 +116,40 @@ func (l *loan) GetBody() (io.ReadCloser, error) {
 		return body, err
 	}
 	c := &lentBody{loan: l, body: body, length: -1}
-	l.mu.Lock()
-	before := l.last
-	l.last = c
-	l.mu.Unlock()
-	if before != nil {
-		before.Close() // net/http forgets one that it asked for twice
+	for _, forgotten := range l.keep(c) {
+		forgotten.Close()
 	}
 	return c, nil
 }
 
-// enter counts a use of the caller's code that begins, and tells whether the
-// attempt may still use it.
-func (l *loan) enter() bool {
+// keep adds a copy, and returns those before it that nobody has read: after a
+// GOAWAY net/http asks for two and sends one. A copy that was read stays, because
+// a base that hedges sends several at once.
+func (l *loan) keep(c *lentBody) (forgotten []*lentBody) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.ended {
-		l.inUse++
+	l.copies = append(slices.DeleteFunc(l.copies, func(old *lentBody) bool {
+		if !old.used {
+			forgotten = append(forgotten, old)
+		}
+		return old.closed || !old.used
+	}), c)
+	return forgotten
+}
+
+// enter counts a use of the caller's code that begins, of b if it is not nil, and
+// tells whether the attempt may still use it.
+func (l *loan) enter(b *lentBody) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return false
 	}
-	return !l.ended
+	l.inUse++
+	if b != nil {
+		b.used = true
+	}
+	return true
 }
 
 func (l *loan) leave() {
@@ -156,10 +172,11 @@ func (l *loan) leaveLocked() {
 func (l *loan) close() {
 	l.first.Close()
 	l.mu.Lock()
-	last := l.last
+	copies := l.copies
+	l.copies = nil
 	l.mu.Unlock()
-	if last != nil {
-		last.Close()
+	for _, c := range copies {
+		c.Close()
 	}
 }
 
@@ -169,12 +186,12 @@ type lentBody struct {
 	body   io.ReadCloser
 	length int64 // that it must have; -1 if it may have any
 
-	read        int64 // all guarded by the loan's lock; Read alone changes it
-	eof, closed bool
+	read              int64 // all guarded by the loan's lock; Read alone changes it
+	used, eof, closed bool
 }
 
 func (b *lentBody) Read(p []byte) (n int, err error) {
-	if !b.loan.enter() {
+	if !b.loan.enter(b) {
 		return 0, errAttemptOver
 	}
 	more := 0

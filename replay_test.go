@@ -338,3 +338,27 @@ func TestBodyThatTheBaseObtainedIsClosed(t *testing.T) {
 		}
 	})
 }
+
+func TestCopyThatTheBaseForgetsIsClosedAndOneThatItSendsIsNot(t *testing.T) {
+	b := &bodies{text: chatCall}
+	hedging := roundTripFunc(func(req *http.Request) (*http.Response, error) {
+		req.Body.Close()
+		req.GetBody()
+		sent, _ := req.GetBody()
+		if b.all[1].n.Load() != 1 {
+			t.Error("the forgotten copy is open")
+		}
+		sent.Read(make([]byte, 1))
+		hedge, _ := req.GetBody()
+		if b.all[2].n.Load() != 0 {
+			t.Error("a copy that is being sent was closed")
+		}
+		sent.Close()
+		hedge.Close()
+		return replyWith(200)(req)
+	})
+	if _, err := (&Retrier{Base: hedging}).RoundTrip(b.request(t)); err != nil {
+		t.Fatal(err)
+	}
+	b.checkClosed(t, 4)
+}

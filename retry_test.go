@@ -499,6 +499,23 @@ func TestPanicOfTheBaseClosesTheBody(t *testing.T) {
 	}
 }
 
+func TestPanicOfTheCallersFunctionClosesTheResponse(t *testing.T) {
+	body := &closings{Reader: strings.NewReader("x")}
+	base := &repliesBase{replies: []reply{func(req *http.Request) (*http.Response, error) {
+		resp, err := replyWith(500)(req)
+		resp.Body = body
+		return resp, err
+	}}}
+	r := &Retrier{Base: base, Replayable: func(*http.Request) bool { panic("replayable") }}
+	func() {
+		defer func() { recover() }()
+		r.RoundTrip(getModels(t))
+	}()
+	if body.n.Load() == 0 {
+		t.Error("the response's body is open")
+	}
+}
+
 type panics struct{}
 
 func (panics) RoundTrip(*http.Request) (*http.Response, error) { panic("base") }

@@ -33,6 +33,8 @@ type series struct {
 	body   io.ReadCloser // obtained from GetBody and not yet sent
 	gaveUp bool          // the caller did, before it
 
+	returned bool // to the caller
+
 	sent   int   // attempts that a layer below did not refuse
 	spent  int   // those that count
 	denied int   // those denied with a Limiter's knowledge
@@ -319,6 +321,7 @@ func (s *series) finish() (*http.Response, error) {
 		releaseAtEnd(s.resp, t.cancel)
 	}
 	handBack(s.req, s.resp, s.verdict)
+	s.returned = true
 	return s.resp, nil
 }
 
@@ -343,13 +346,16 @@ func (s *series) discard() {
 }
 
 // release closes and cancels what is left of a call that returns no response, if
-// only because the base panicked.
+// only because the base or a function of the caller's panicked.
 func (s *series) release() {
+	if s.returned {
+		return
+	}
 	if s.body != nil {
 		s.body.Close()
 	}
-	if s.resp != nil {
-		return
+	if s.resp != nil && s.resp.Body != nil {
+		s.resp.Body.Close()
 	}
 	if t := s.attempt.timeout; t != nil {
 		t.stop()
