@@ -173,34 +173,44 @@ func (b *budget) steps() bool {
 	return b.kind != refillGradual && b.kind != refillLog && b.slide == 0 && b.turn.at.known()
 }
 
+// readiness is when a request can be sent.
+type readiness struct {
+	at    time.Time // as far as it is known
+	retry time.Time // if it depends on an answer that may come at any moment: when to look again; zero otherwise
+	probe bool      // then only to see what is left by now
+}
+
 // ready is when a request of such a cost can be sent, behind others that cost
-// ahead in all, with spare kept back. With probe, it may be sent then only to
-// see whether the window has ended.
-func (b *budget) ready(now time.Time, ahead, cost, spare float64) (at time.Time, probe bool) {
-	need := ahead + b.clamp(cost, spare) + spare
+// ahead in all, with spare kept back.
+func (b *budget) ready(now time.Time, ahead, cost, spare float64) readiness {
 	if !b.rolled && b.steps() && !now.Before(b.over(now)) {
 		b.roll()
 	}
-	have := b.level(now)
+	need, have := ahead+b.clamp(cost, spare)+spare, b.level(now)
 	if need <= have {
-		return now, false
+		return readiness{at: now}
 	}
 	if g := b.growth(); g > 0 {
-		return later(now, b.growing()).Add(secondsOf((need - have) / g)), false
+		return readiness{at: later(now, b.growing()).Add(secondsOf((need - have) / g))}
 	}
-	if b.rolled || !b.turn.at.known() {
-		return later(now, b.asked.Add(askDelay(b.asks))), true
+	windows := time.Duration(0) // that others fill before
+	if whole := b.limit - spare; whole > 0 && ahead >= whole {
+		windows = secondsOf(math.Floor(ahead/whole) * b.length())
 	}
-	// All comes back when the window ends: one request asks first, and the rest
-	// goes when it is answered or the end is certain.
-	if b.probe != nil {
-		return b.over(now), false
+	switch {
+	case !b.rolled && b.turn.at.known() && b.probe == nil:
+		// All comes back when the window ends: one request asks first, and the
+		// rest goes when it is answered or the end is certain.
+		if windows > 0 {
+			return readiness{at: b.turn.point(b.turn.hi).Add(windows)}
+		}
+		return readiness{at: later(now, b.turn.ask()), probe: true}
+	case !b.rolled && b.turn.at.known():
+		return readiness{at: now.Add(windows), retry: b.over(now)}
+	case b.first != nil:
+		return readiness{at: now.Add(windows), retry: now.Add(recheck)}
 	}
-	at = b.turn.ask()
-	if whole := b.limit - spare; whole > 0 && ahead >= whole && b.length() > 0 {
-		at = b.turn.point(b.turn.hi).Add(secondsOf(math.Floor(ahead/whole) * b.length()))
-	}
-	return later(now, at), true
+	return readiness{at: later(now, b.asked.Add(askDelay(b.asks))), probe: true}
 }
 
 // over is when all that wait may go, without an answer of the new window. Before

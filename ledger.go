@@ -10,8 +10,9 @@ import (
 // forecast, so that a store which many processes share can take the place of
 // the ledger below.
 type budgets interface {
-	// take charges c if it may be sent now. If not, it returns when it could be.
-	take(now time.Time, c *claim) (at time.Time, ok bool)
+	// take charges c if it may be sent now. If not, it returns when it could be as
+	// far as is known, and when to ask again.
+	take(now time.Time, c *claim) (at, retry time.Time, ok bool)
 	// when is the forecast for c behind others that cost ahead in all.
 	when(now time.Time, ahead cost, c *claim) time.Time
 	// settle ends c with what its answer said.
@@ -124,28 +125,30 @@ func (l *ledger) spare(now time.Time, b *budget, c *claim) float64 {
 	return spare
 }
 
-// when is how early c can be sent behind others that cost ahead. It is the
-// latest that any budget, ceiling or hold says.
+// when is how early c can be sent behind others that cost ahead, as far as that
+// is known. It is the latest that any budget, ceiling or hold says.
 func (l *ledger) when(now time.Time, ahead cost, c *claim) time.Time {
 	at, _ := l.check(now, ahead, c, nil)
 	return at
 }
 
-// check is when, and calls probe for each budget for which c would be a probe.
-func (l *ledger) check(now time.Time, ahead cost, c *claim, probe func(*budget)) (at time.Time, ok bool) {
+// check is when, with the time to look again if c depends on an answer besides.
+// It calls probe for each budget for which c would be a probe.
+func (l *ledger) check(now time.Time, ahead cost, c *claim, probe func(*budget)) (at, retry time.Time) {
 	at = later(now, l.held)
 	for _, b := range l.budgets {
 		if !c.route.has(b.scope) {
 			continue
 		}
-		ready, asks := b.ready(now, ahead.of(b.resource), c.cost.of(b.resource), l.spare(now, b, c))
-		if asks && probe != nil {
+		r := b.ready(now, ahead.of(b.resource), c.cost.of(b.resource), l.spare(now, b, c))
+		at, retry = later(at, r.at), later(retry, r.retry)
+		if r.probe && probe != nil {
 			probe(b)
 		}
 		if b.resource == "requests" {
-			ready = later(ready, b.smooth.ready(now, float64(ahead.requests), 1))
+			b.smooth.step(now, b.limit)
+			at = later(at, b.smooth.ready(now, float64(ahead.requests), 1))
 		}
-		at = later(at, ready)
 	}
 	at = later(at, l.pace.ready(now, float64(ahead.requests)))
 	// Daily limits exist, and so do absurd values: ask the server again once an
@@ -158,29 +161,30 @@ func (l *ledger) check(now time.Time, ahead cost, c *claim, probe func(*budget))
 		at = later(at, k.bucket.ready(now, ahead.of(k.resource), c.cost.of(k.resource)))
 	}
 	if l.maximum > 0 && l.inFlight >= l.maximum {
-		at = later(at, now.Add(recheck))
+		retry = later(retry, now.Add(recheck))
 	}
 	if !l.answered && l.first != nil {
-		if room := coldStart + int(now.Sub(l.began)/time.Second); l.inFlight >= room {
-			at = later(at, l.began.Add(time.Duration(l.inFlight-coldStart+1)*time.Second))
+		if beyond := l.inFlight - coldStart; beyond >= int(now.Sub(l.began)/time.Second) {
+			retry = later(retry, l.began.Add(time.Duration(beyond+1)*time.Second))
 		}
 	}
-	return at, !at.After(now)
+	return at, retry
 }
 
 // take charges c everywhere if it may be sent now.
-func (l *ledger) take(now time.Time, c *claim) (at time.Time, ok bool) {
+func (l *ledger) take(now time.Time, c *claim) (at, retry time.Time, ok bool) {
 	var probes [4]*budget
 	n := 0
-	if at, ok = l.check(now, cost{}, c, func(b *budget) {
+	at, retry = l.check(now, cost{}, c, func(b *budget) {
 		if n < len(probes) {
 			probes[n], n = b, n+1
 		}
-	}); !ok {
-		return at, false
+	})
+	if at.After(now) || retry.After(now) {
+		return at, later(at, retry), false
 	}
 	l.charge(now, c, probes[:n])
-	return now, true
+	return now, now, true
 }
 
 // charge takes c's cost from everything, whether it is there or not.

@@ -78,7 +78,7 @@ func (q *queue) admit(now time.Time, key string, r request) (w *waiter, expected
 	scope := w.claim.route.scope()
 	l, place := q.placeLocked(scope, w.order)
 	if l == nil || place == 0 {
-		if at, ok := q.ledger.take(now, &w.claim); ok {
+		if at, _, ok := q.ledger.take(now, &w.claim); ok {
 			w.admitted = true
 			return w, 0, nil
 		} else if r.observe {
@@ -191,15 +191,15 @@ func (q *queue) pumpLocked(now time.Time, key string) {
 		}
 		w := first.all[0]
 		w.claim.batch = w.claim.batch && now.Before(w.order)
-		at, ok := q.ledger.take(now, &w.claim)
+		at, retry, ok := q.ledger.take(now, &w.claim)
 		if ok {
 			q.removeLocked(w)
 			w.admitted = true
 			w.turn <- nil
 			continue
 		}
-		if at.Before(next) {
-			next = at
+		if retry.Before(next) {
+			next = retry
 		}
 		if !q.soonest.IsZero() && (at.After(q.soonest) || !now.Before(q.soonest)) {
 			q.sweepLocked(now, at, key, first)

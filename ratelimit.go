@@ -141,7 +141,7 @@ func (l *Limiter) admit(q *queue, key string, req *http.Request, a *attempt) (*w
 			q.leave(time.Now(), key, w)
 		}
 	}()
-	if expected > 0 {
+	if w.turn != nil || expected > 0 {
 		if t := traceOf(ctx); t != nil && t.Waiting != nil {
 			i := attemptInfo(a, req, Outcome{}, nil, 0)
 			t.Waiting(WaitInfo{Key: key, Method: i.Method, Host: i.Host, Expected: expected, Queued: q.queued()})
