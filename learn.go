@@ -76,6 +76,10 @@ func (b *budget) decide(r reading) refill {
 	return b.kind
 }
 
+// maxVotes is how sure one can be of how a budget refills: so many readings that
+// speak against it change that.
+const maxVotes = 6
+
 // compare asks which of two rules the reset of this reading obeys, seen from an
 // earlier one: that it stands still, or that it is the time until the budget is
 // full and so moves as requests are made. Where both or neither fit, it tells
@@ -100,9 +104,9 @@ func (b *budget) compare(r reading) {
 	moves := moved.lo-slack <= got && got <= moved.hi+slack
 	switch {
 	case moves && !stands:
-		b.votes = min(b.votes+1, 6)
+		b.votes = min(b.votes+1, maxVotes)
 	case stands && !moves:
-		b.votes = max(b.votes-1, -6)
+		b.votes = max(b.votes-1, -maxVotes)
 	}
 	if r.sent.Sub(b.ref.sent) > 5*time.Second && moves && !stands {
 		b.ref = r
@@ -159,6 +163,11 @@ func (b *budget) observeWindow(r reading) {
 	switch {
 	case !old.known():
 		b.open(r)
+	case r.reset.lo.After(old.hi.Add(slack)) && r.arrived.Before(old.lo.Add(-slack)):
+		// It moved before it came: that is no window.
+		b.votes = min(b.votes+2, maxVotes)
+		b.kind = b.decide(r)
+		b.follow(r)
 	case r.reset.hi.Before(old.lo.Add(-slack)):
 		// an answer from an older window
 	case r.reset.lo.After(old.hi.Add(slack)), r.reset.mid().After(old.mid().Add(slack)) && r.sent.After(old.hi):
@@ -258,12 +267,13 @@ func (b *budget) sameWindow(r reading) {
 		// What was sent just before may have been counted or not.
 		least := r.remaining - b.opening.remaining + r.settled - b.opening.after
 		most := r.remaining - b.opening.remaining + r.spent - b.opening.settled
-		if least >= 2 {
-			b.slides = min(b.slides+1, 3)
-			b.slide, b.whole = (least-1)/apart.Seconds(), false
-		} else if predicted := b.slide * apart.Seconds(); predicted > 4 && most < predicted/4 {
-			b.slides = max(b.slides-1, -3)
-			b.slide = 0
+		lo, hi := (least-1)/apart.Seconds(), (most+1)/apart.Seconds()
+		switch predicted := b.slide * apart.Seconds(); {
+		case least >= 2:
+			b.slides, b.whole = min(b.slides+1, 3), false
+			b.slide = min(max(b.slide, lo), hi)
+		case predicted > 4 && most < predicted/4:
+			b.slides, b.slide = max(b.slides-1, -3), 0
 		}
 	}
 	b.follow(r)
