@@ -370,7 +370,10 @@ func (l *ledger) adopt(now time.Time, id budgetID) *budget {
 func (l *ledger) obey(now time.Time, c *claim, a ending, spoken []*budget) {
 	switch a.Class {
 	case ClassRateLimited, ClassOverloaded, ClassQuotaExhausted:
+	case ClassNetwork, ClassTimeout, ClassCanceled:
+		return
 	default:
+		l.pace.admitted(now, c.sent)
 		return
 	}
 	stated := !a.RetryAt.IsZero() && !derived(a.RetryAt, a.Quotas)

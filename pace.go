@@ -61,10 +61,16 @@ type pace struct {
 	grown  time.Time
 	cut    time.Time
 	sent   recent
+
+	streak int       // denials in a row
+	since  time.Time // when the last streak ended
+	won    float64   // what was admitted since
 }
 
 const (
 	paceCut    = 0.7              // of the rate that was denied
+	paceStreak = 3                // denials in a row: a window that is spent, not a rate that is too high
+	paceAsk    = time.Second / 2  // after such a streak one request asks, and waits twice as long after each further denial
 	paceGrowth = 0.05             // of the rate after the cut, per second
 	paceFloor  = 1.0 / 30         // per second: a server is asked now and then
 	paceExpiry = 10 * time.Minute // without a denial
@@ -110,10 +116,37 @@ func (p *pace) denied(now, sent time.Time) {
 		b := newTokenBucket(1, 1)
 		p.bucket = &b
 	}
-	p.rate = max(r*paceCut, paceFloor)
-	p.floor, p.cut, p.grown = p.rate, now, now
-	p.bucket.setRate(now, p.rate)
+	r *= paceCut
+	if p.streak++; p.streak >= paceStreak {
+		r = min(r, 1/(paceAsk.Seconds()*float64(int(1)<<min(p.streak-paceStreak, 16))))
+	}
+	p.set(now, max(r, paceFloor))
+	p.cut = now
 	p.bucket.take(now, 1)
+}
+
+// admitted notes a request that was not denied. After a streak of denials it
+// begins anew with the rate that the server admitted on the whole.
+func (p *pace) admitted(now, sent time.Time) {
+	if p.since.IsZero() {
+		p.since = sent
+	}
+	p.won++
+	if p.bucket == nil || sent.Before(p.cut) {
+		return
+	}
+	if p.streak >= paceStreak {
+		if d := now.Sub(p.since).Seconds(); d > 0 {
+			p.set(now, max(p.rate, p.won/d))
+		}
+		p.since, p.won = now, 0
+	}
+	p.streak = 0
+}
+
+func (p *pace) set(now time.Time, perSecond float64) {
+	p.rate, p.floor, p.grown = perSecond, perSecond, now
+	p.bucket.setRate(now, perSecond)
 }
 
 // grow raises the rate while requests wait for it.
