@@ -191,7 +191,12 @@ func (b *budget) ready(now time.Time, ahead, cost, spare float64) readiness {
 		return readiness{at: now}
 	}
 	if g := b.growth(); g > 0 {
-		return readiness{at: later(now, b.growing()).Add(secondsOf((need - have) / g))}
+		from := later(now, b.growing())
+		at := from.Add(secondsOf((need - have) / g))
+		if b.kind == refillLog {
+			return readiness{at: from, retry: at} // what came in a burst leaves in a burst
+		}
+		return readiness{at: at}
 	}
 	windows := time.Duration(0) // that others fill before
 	if whole := b.limit - spare; whole > 0 && ahead >= whole {

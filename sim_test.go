@@ -1,11 +1,13 @@
 package steadyhttp_test
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -20,7 +22,7 @@ import (
 // job is a closed-loop workload: so many workers make so many calls.
 type job struct {
 	calls, workers int
-	think          time.Duration
+	deadline       time.Duration // of the whole job; none if zero
 	body           func(i int) string
 	during         func(p *steadytest.Provider) // runs beside it
 }
@@ -59,6 +61,12 @@ func simulate(t *testing.T, j job, p *steadytest.Provider, seed uint64) (o outco
 		}
 		client := &http.Client{Transport: steadyhttp.NewTransport(p)}
 		begin := time.Now()
+		ctx := t.Context()
+		if j.deadline > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, j.deadline)
+			defer cancel()
+		}
 		next := make(chan int)
 		go func() {
 			for i := range j.calls {
@@ -75,7 +83,7 @@ func simulate(t *testing.T, j job, p *steadytest.Provider, seed uint64) (o outco
 			wg.Go(func() {
 				for i := range next {
 					start := time.Now()
-					ok := call(t, client, j, i)
+					ok := call(ctx, t, client, j, i)
 					mu.Lock()
 					took = append(took, time.Since(start))
 					if !ok {
@@ -95,22 +103,32 @@ func simulate(t *testing.T, j job, p *steadytest.Provider, seed uint64) (o outco
 	return o
 }
 
-func call(t *testing.T, client *http.Client, j job, i int) bool {
+var dbgErrs int
+
+func call(ctx context.Context, t *testing.T, client *http.Client, j job, i int) bool {
 	body := `{"model":"m","messages":[{"role":"user","content":"hello"}]}`
 	if j.body != nil {
 		body = j.body(i)
 	}
-	req, err := http.NewRequestWithContext(t.Context(), "POST", "http://api.test/v1/chat/completions", strings.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, "POST", "http://api.test/v1/chat/completions", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := client.Do(req)
 	if err != nil {
+		if os.Getenv("SIM") != "" && dbgErrs < 5 {
+			dbgErrs++
+			fmt.Println(time.Now().Format("15:04:05.000"), err)
+		}
 		return false
 	}
 	io.Copy(io.Discard, resp.Body)
 	resp.Body.Close()
+	if os.Getenv("SIM") != "" && resp.StatusCode != 200 && dbgErrs < 5 {
+		dbgErrs++
+		fmt.Println(time.Now().Format("15:04:05.000"), resp.Status, resp.Header)
+	}
 	return resp.StatusCode == http.StatusOK
 }
 
