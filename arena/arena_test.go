@@ -236,15 +236,17 @@ func TestProcessThatFailsToStartLeavesNothing(t *testing.T) {
 
 func TestReportWritesThePlotAndTheWire(t *testing.T) {
 	dir := t.TempDir()
-	o := options{plot: filepath.Join(dir, "arena.svg"), wire: filepath.Join(dir, "wire"), verbose: true}
+	o := options{plot: filepath.Join(dir, "arena.svg"), wire: filepath.Join(dir, "wire"), verbose: true, matrix: true}
 	c := played(client{name: "peer"}, 3, 1, 0, time.Second)
 	c.result.events[0].header = http.Header{"Retry-After": {"7"}, "X-Ratelimit-Limit": {"50"}, "Server": {"s"}}
 	var out strings.Builder
 	if err := report(&out, o, fullJob, []*cell{c}); err != nil {
 		t.Fatal(err)
 	}
-	if want := "   0.0 s    2 x.."; !strings.Contains(out.String(), want) {
-		t.Errorf("report %q, want a timeline with %q", out.String(), want)
+	for _, want := range []string{"   0.0 s    2 x..\n", "| server | peer |\n|---|---|\n| s | 33.3 %, 1.0 s |\n"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("report %q, want %q in it", out.String(), want)
+		}
 	}
 	for file, want := range map[string]string{
 		o.plot: "</svg>",

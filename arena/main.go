@@ -33,7 +33,7 @@ func main() {
 
 // options are what the flags say.
 type options struct {
-	short, extra, verbose, ci bool
+	short, extra, verbose, ci, matrix bool
 	servers, clients          string
 	parallel, workers         int
 	phase                     time.Duration
@@ -46,6 +46,7 @@ func run(ctx context.Context, args []string) int {
 	f.BoolVar(&o.short, "short", false, "the steady clients only, with fewer calls")
 	f.BoolVar(&o.extra, "extra", false, "more servers")
 	f.BoolVar(&o.verbose, "v", false, "print what was admitted and denied in each tenth of a second")
+	f.BoolVar(&o.matrix, "markdown", false, "print a table of servers and clients in Markdown")
 	f.BoolVar(&o.ci, "ci", os.Getenv("CI") != "", "a server that is not installed is an error")
 	f.StringVar(&o.servers, "servers", "", "only servers whose name matches this regular expression")
 	f.StringVar(&o.clients, "clients", "", "only clients whose name matches this regular expression")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -56,18 +57,43 @@ func report(w io.Writer, o options, j job, cells []*cell) error {
 	for name, err := range omitted {
 		fmt.Fprintf(w, "omitted: %s: %v\n", name, err)
 	}
+	if o.matrix {
+		matrix(w, cells)
+	}
 	for _, c := range cells {
 		if o.verbose && c.err == nil {
 			timeline(w, c)
 		}
 	}
 	if o.plot != "" {
-		errs = append(errs, drawPlot(o.plot, j, cells))
+		errs = append(errs, toFile(o.plot, func(w io.Writer) error { return drawPlot(w, j, cells) }))
 	}
 	if o.wire != "" {
-		errs = append(errs, toFile(o.wire, func(w io.Writer) { wireLog(w, cells) }))
+		errs = append(errs, toFile(o.wire, func(w io.Writer) error { return wireLog(w, cells) }))
 	}
 	return errors.Join(errs...)
+}
+
+// matrix prints the table for a README: a row for each server, a column for each
+// client.
+func matrix(w io.Writer, cells []*cell) {
+	servers, at := namesOf(cells, func(c *cell) string { return c.server.name })
+	clients, which := namesOf(cells, func(c *cell) string { return c.client.name })
+	fmt.Fprintf(w, "\n| server | %s |\n|---|%s\n", strings.Join(clients, " | "), strings.Repeat("---|", len(clients)))
+	for i, server := range servers {
+		row := make([]string, len(clients))
+		for k, c := range cells {
+			if at[k] != i || c.err != nil {
+				continue
+			}
+			words := fmt.Sprintf("%.1f %%, %.1f s", 100*c.result.deniedShare(), c.result.took.Seconds())
+			if n := c.result.failed; n > 0 {
+				words = fmt.Sprintf("%d failed, %.1f %%", n, 100*c.result.deniedShare())
+			}
+			row[which[k]] = words
+		}
+		fmt.Fprintf(w, "| %s | %s |\n", server, strings.Join(row, " | "))
+	}
 }
 
 // timeline prints what was sent in each tenth of a second: a point for each
@@ -102,7 +128,8 @@ func quotaHeader(name string) bool {
 
 // wireLog writes a line for each request: server, client, milliseconds when it
 // was sent and answered, status, and the headers that have to do with limits.
-func wireLog(w io.Writer, cells []*cell) {
+func wireLog(w io.Writer, cells []*cell) error {
+	out := bufio.NewWriter(w)
 	for _, c := range cells {
 		events := c.result.events
 		sort.SliceStable(events, func(i, k int) bool { return events[i].sent < events[k].sent })
@@ -114,19 +141,19 @@ func wireLog(w io.Writer, cells []*cell) {
 				}
 			}
 			sort.Strings(hs)
-			fmt.Fprintf(w, "%s\t%s\t%.1f\t%.1f\t%d\t%s\n", c.server.name, c.client.name,
+			fmt.Fprintf(out, "%s\t%s\t%.1f\t%.1f\t%d\t%s\n", c.server.name, c.client.name,
 				ms(e.sent), ms(e.answered), e.status, strings.Join(hs, " | "))
 		}
 	}
+	return out.Flush()
 }
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-func toFile(name string, write func(io.Writer)) error {
+func toFile(name string, write func(io.Writer) error) error {
 	f, err := os.Create(name)
 	if err != nil {
 		return err
 	}
-	write(f)
-	return f.Close()
+	return errors.Join(write(f), f.Close())
 }
