@@ -50,7 +50,7 @@ func openAI(layers func(http.RoundTripper) http.RoundTripper, more ...option.Req
 		}, more...)
 		c := openai.NewClient(opts...)
 		params := openai.ChatCompletionNewParams{
-			Model:    openai.ChatModelGPT4_1,
+			Model:    "gpt-5",
 			Messages: []openai.ChatCompletionMessageParamUnion{openai.UserMessage("Say this is a test")},
 		}
 		return func(ctx context.Context) error {

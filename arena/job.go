@@ -167,10 +167,10 @@ func (w *wire) taken() []event {
 const chatPath = "/v1/chat/completions"
 
 // chatBody is the request of the clients that have no SDK.
-const chatBody = `{"model":"gpt-4.1","messages":[{"role":"user","content":"Say this is a test"}]}`
+const chatBody = `{"model":"gpt-5","messages":[{"role":"user","content":"Say this is a test"}]}`
 
 // chatAnswer is what the backends answer.
-const chatAnswer = `{"id":"chatcmpl-1","object":"chat.completion","created":1780000000,"model":"gpt-4.1",` +
+const chatAnswer = `{"id":"chatcmpl-1","object":"chat.completion","created":1780000000,"model":"gpt-5",` +
 	`"choices":[{"index":0,"message":{"role":"assistant","content":"This is a test.","refusal":null},"logprobs":null,"finish_reason":"stop"}],` +
 	`"usage":{"prompt_tokens":12,"completion_tokens":5,"total_tokens":17}}`
 

@@ -34,10 +34,10 @@ func main() {
 // options are what the flags say.
 type options struct {
 	short, extra, verbose, ci, matrix bool
-	servers, clients          string
-	parallel, workers         int
-	phase                     time.Duration
-	plot, wire                string
+	servers, clients                  string
+	parallel, workers                 int
+	phase                             time.Duration
+	plot, wire                        string
 }
 
 func run(ctx context.Context, args []string) int {
