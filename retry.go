@@ -89,6 +89,9 @@ func WithoutRetry(ctx context.Context) context.Context {
 	return context.WithValue(ctx, withoutRetryKey{}, true)
 }
 
+// RoundTrip sends req, and again for as long as that may help. Its response is
+// that of the last attempt; its error is the last attempt's, or the context's if
+// that ended before another.
 func (r *Retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 	if r.MaxAttempts < 0 || req.Context().Value(withoutRetryKey{}) != nil || req.URL == nil || req.Header == nil {
 		return baseOf(r.Base).RoundTrip(req)
@@ -103,6 +106,7 @@ func (r *Retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 	return s.finish()
 }
 
+// CloseIdleConnections forwards to Base. No failure does.
 func (r *Retrier) CloseIdleConnections() { closeIdle(r.Base) }
 
 // hostOf returns the share of the host that req goes to.
