@@ -12,6 +12,10 @@ const (
 
 	defaultShare = 0.2
 	shareFloor   = 10 // retries a minute that are always allowed
+
+	// shareRecheck is how long a patient call waits for a share that is spent
+	// before it asks again: each new call may have made room for it.
+	shareRecheck = 250 * time.Millisecond
 )
 
 // retryShare counts the calls to one host in the last minute and the retries of
@@ -44,7 +48,7 @@ func (s *retryShare) take(share float64, now time.Time) (ok bool, again time.Tim
 	defer s.mu.Unlock()
 	s.forgetLocked(now)
 	if limit := max(shareFloor, share*float64(s.calls)); float64(s.retries+1) > limit {
-		return false, time.Unix(0, (s.slot+1)*int64(shareSlot))
+		return false, now.Add(shareRecheck)
 	}
 	s.slots[s.slot%shareSlots].retries++
 	s.retries++
