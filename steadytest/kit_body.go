@@ -309,13 +309,13 @@ func checkDetached(c *check) {
 		w.close()
 	}
 	// On a wire: a large body that the server answers before reading it.
-	want := fmt.Sprintf("%x", sha256.Sum256([]byte(large(4<<20))))
+	want := fmt.Sprintf("%x", sha256.Sum256([]byte(large(1<<20))))
 	c.provoke(func(rw http.ResponseWriter, r *http.Request) {
 		h := sha256.New()
 		io.Copy(h, r.Body)
 		fmt.Fprintf(rw, "%x", h.Sum(nil))
 	}, func(p provocation, w *world) {
-		u := &upload{data: large(4 << 20), replay: true, shared: true}
+		u := &upload{data: large(1 << 20), replay: true, shared: true}
 		status, body, err := w.fetch(w.post(u))
 		if w.rec.count() < 2 {
 			return
