@@ -68,4 +68,4 @@ arena-short:
 
 # demo shows the command at work against its own provider.
 demo:
-	@cd cmd/steady && go run . demo
+	@go run ./cmd/steady demo
