@@ -131,6 +131,18 @@ func TestEveryBodyIsClosedOnceOnEveryPath(t *testing.T) {
 	}
 }
 
+func TestBodyOfARefusedRequestIsClosedThoughTheSDKGetsAResponse(t *testing.T) {
+	b := &bodies{text: chatCall}
+	req := b.request(t)
+	req.Header.Set("X-Stainless-Retry-Count", "0")
+	base := unclosing{&repliesBase{replies: []reply{replyError(&LimitError{Reason: "wait"})}}}
+	resp, err := (&Retrier{Base: base}).RoundTrip(req)
+	if err != nil || resp.StatusCode != 429 {
+		t.Fatalf("got %v, %v", resp, err)
+	}
+	b.checkClosed(t, 1)
+}
+
 // unclosing is a base that leaves request bodies open.
 type unclosing struct{ base http.RoundTripper }
 
