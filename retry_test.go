@@ -466,6 +466,22 @@ type brokenError struct{}
 
 func (*brokenError) Error() string { return "broken" }
 
+func TestWhatCameBeforeTheCallerGaveUpIsReturned(t *testing.T) {
+	broken := errors.New("broken")
+	for _, last := range []reply{replyWith(503), replyError(broken)} {
+		ctx, cancel := context.WithCancel(t.Context())
+		base := &repliesBase{replies: []reply{func(req *http.Request) (*http.Response, error) {
+			cancel()
+			return last(req)
+		}}}
+		r := &Retrier{Base: base, Replayable: func(*http.Request) bool { t.Error("a retry was considered"); return true }}
+		resp, err := r.RoundTrip(getModels(t).WithContext(ctx))
+		if err != broken && (err != nil || readAll(t, resp) != "body of 503") {
+			t.Errorf("got %v, %v", resp, err)
+		}
+	}
+}
+
 func TestRequestCancelEndsTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		base := &repliesBase{replies: []reply{replyWith(503)}}
