@@ -50,14 +50,16 @@ var codeRows = []codeRow{
 		organization_spend_limit_exceeded project_spend_limit_exceeded user_spend_limit_exceeded
 		organization_usage_limit_exceeded project_usage_limit_exceeded usage_limit_reached usage_limit_exceeded
 		usage_cap_exceeded uri:usage-capped daily daily_limit_exceeded daily_limit_exceeded_unreg daily_quota_exceeded
-		monthly_limit_exceeded monthly_quota_exceeded ServiceQuotaExceededException`},
+		monthly_limit_exceeded monthly_quota_exceeded token_quota_reached ServiceQuotaExceededException
+		AllocationQuota.FreeTierOnly`},
+	{ClassQuotaExhausted, setOf(ClassPermission), `request_limit_exceeded`}, // Salesforce: those of a day
 	{ClassContextLength, anyStatus, `
 		context_length_exceeded context_window_exceeded max_context_length_exceeded model_context_window_exceeded
 		exceed_context_size too_many_prompt_tokens prompt_too_long input_too_long tokens_limit_reached`},
 	{ClassContextLength, vagueStatus, `too_many_tokens input_tokens_exceeded context_length`},
 	{ClassContentPolicy, anyStatus, `
 		content_policy content_policy_violation content_filter content_filtered content_blocked
-		prompt_injection_detected ResponsibleAIPolicyViolation moderation moderation_blocked
+		prompt_injection_detected ResponsibleAIPolicyViolation moderation moderation_blocked content_moderation
 		DataInspectionFailed prohibited_content unsafe_content sensitive_content safety guardrail_intervened`},
 	{ClassOverloaded, anyStatus, `
 		overloaded server_is_overloaded server_overloaded model_overloaded engine_overloaded service_overload
@@ -88,22 +90,17 @@ var codeRows = []codeRow{
 	{ClassClientError, brokeStatus, `card card_declined`}, // the payment that was asked for failed, not that of the API
 }
 
-// exactCodes are codes that mean something else when written so.
-var exactCodes = map[string]string{
-	"REQUEST_LIMIT_EXCEEDED": "usage_cap_exceeded", // Salesforce: in 24 hours. AWS's RequestLimitExceeded is of a second
-}
-
 // locks are codes of a conflict that ends by itself.
 var locks = codeSet(`
 	lock_timeout idempotency_key_in_use resource_locked transaction_conflict transaction_in_progress
 	conditional_request_conflict operation_aborted aborted`)
 
-// codeIndex finds the row of a code by its plain form.
-var codeIndex = func() map[string]int {
-	index := make(map[string]int)
+// codeIndex finds the rows that a code is in by its plain form.
+var codeIndex = func() map[string][]int {
+	index := make(map[string][]int)
 	for i := range codeRows {
 		for plain := range codeSet(codeRows[i].codes) {
-			index[plain] = i
+			index[plain] = append(index[plain], i)
 		}
 	}
 	return index
@@ -142,15 +139,13 @@ func plainCode(b []byte, code string) []byte {
 // codeRank is the row that a code is in, if that overrules the status; negative
 // if none does.
 func codeRank(code string, base Class) int {
-	if plain, ok := exactCodes[code]; ok {
-		code = plain
-	}
 	var buf [maxWordName]byte
-	i, ok := codeIndex[string(plainCode(buf[:0], code))]
-	if !ok || !codeRows[i].over.has(base) {
-		return -1
+	for _, i := range codeIndex[string(plainCode(buf[:0], code))] {
+		if codeRows[i].over.has(base) {
+			return i
+		}
 	}
-	return i
+	return -1
 }
 
 // phraseRow says what a phrase in a message means, where nothing better does.

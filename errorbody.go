@@ -118,51 +118,19 @@ func (b *errorBody) readJSON(root jsonValue, believed bool) {
 	if root.kind() == jsonArray {
 		root = root.first()
 	}
-	e, key := root, ""
-	for _, k := range errorKeys {
-		if v := describes(root, k); v.kind() == jsonObject {
-			e, key = v, k
-			break
-		}
-	}
+	e, key := findError(root)
 	if !e.closed() && !believed {
 		return
 	}
-	nested := key != ""
-
-	b.code = e.word(codeKeys)
-	b.code = firstOf(b.code, e.get("details").word(codeKeys), e.get("detail").word(codeKeys), e.get("extensions").word(codeKeys))
-	if !nested {
-		if said := root.get("error"); b.code == "" && (said.kind() == jsonNumber || identifier(said.text())) {
-			b.code = said.text()
-		}
-		if name := root.get("name").text(); b.code == "" && identifier(name) {
-			b.code = name
-		}
-	} else if key == "detail" && b.code == "" {
-		b.code = e.get("status").text()
-	}
-
-	b.typ = e.word(typeKeys)
-	if status := e.get("status"); b.typ == "" && status.kind() == jsonString && key != "detail" && (nested || constant(status.text())) {
-		b.typ = status.text()
-	}
-	for v := range e.get("errors").elements() {
-		reason := v.get("reason").text()
-		b.typ = firstOf(b.typ, reason)
-		b.mark(reason)
-	}
-	if _, awsType, ok := strings.Cut(root.get("__type").text(), "#"); ok || b.typ == "" {
-		b.typ = firstOf(b.typ, awsType, root.get("__type").text())
-	}
-
-	b.message = e.message()
-	if nested {
+	b.code, b.typ = codeOf(root, e, key), typeOf(root, e, key)
+	if b.message = e.message(); e.kind() == jsonString {
+		b.message = e.text()
+	} else if key != "" {
 		b.message = firstOf(b.message, root.word(messageKeys))
 	}
 	b.text = b.message
 	b.param = firstOf(e.get("param").text(), e.location())
-	b.requestID = firstOf(root.word(requestIDKeys), e.word(requestIDKeys))
+	b.requestID = firstOf(root.word(requestIDKeys), root.get(key).word(requestIDKeys), e.word(requestIDKeys))
 
 	for _, path := range markPaths {
 		v := e
@@ -171,9 +139,66 @@ func (b *errorBody) readJSON(root jsonValue, believed bool) {
 		}
 		b.mark(v.text())
 	}
+	for v := range e.get("errors").elements() {
+		b.mark(v.get("reason").text())
+	}
 	b.flagged = e.get("metadata").get("flagged_input").kind() != jsonAbsent
 	b.readDetails(e.get("details"))
-	b.readHeaders(e.get("metadata").get("headers"), e.get("headers"), root.get("headers"))
+	b.readHeaders(e.get("metadata").get("headers"))
+}
+
+// findError is the object that describes the error, and the key in root under
+// which it is; "" if that is root itself.
+func findError(root jsonValue) (e jsonValue, key string) {
+	for _, key := range errorKeys {
+		if e := describes(root, key); e.kind() == jsonObject {
+			return e, key
+		}
+	}
+	if root.word(codeKeys) == "" && root.message() == "" {
+		return wrapped(root)
+	}
+	return root, ""
+}
+
+// codeOf is the code of the error e, which is found under key in root.
+func codeOf(root, e jsonValue, key string) string {
+	for _, place := range []jsonValue{e, e.get("details"), e.get("detail"), e.get("extensions")} {
+		if code := place.word(codeKeys); code != "" {
+			return code
+		}
+	}
+	switch {
+	case key == "detail":
+		return e.get("status").text()
+	case key != "":
+		return ""
+	}
+	if said := root.get("error"); said.kind() == jsonNumber || identifier(said.text()) {
+		return said.text()
+	}
+	if name := root.get("name").text(); identifier(name) {
+		return name
+	}
+	return ""
+}
+
+// typeOf is the type of the error e, which is found under key in root.
+func typeOf(root, e jsonValue, key string) string {
+	if t := e.word(typeKeys); t != "" {
+		return t
+	}
+	if status := e.get("status"); status.kind() == jsonString && key != "detail" && (key != "" || constant(status.text())) {
+		return status.text()
+	}
+	if reason := e.get("errors").first().get("reason").text(); reason != "" {
+		return reason
+	}
+	namespace, name, ok := strings.Cut(root.get("__type").text(), "#") // AWS
+	if !ok {
+		return namespace
+	}
+	return name
 }
 
 // describes is the object under a key of root that describes the error, if there
@@ -187,7 +212,7 @@ func describes(root jsonValue, key string) jsonValue {
 			return jsonValue{} // details of what the message says
 		}
 		return first
-	case v.kind() != jsonObject, key == "errors":
+	case v.kind() != jsonObject, key == "errors" && v.get("message").kind() == jsonAbsent:
 		return jsonValue{} // or the message itself
 	}
 	empty := true
@@ -201,6 +226,22 @@ func describes(root jsonValue, key string) jsonValue {
 		return inner
 	}
 	return v
+}
+
+// wrapped is what describes the error in a root that says nothing itself: in an
+// envelope, an error, or something with a code or message.
+func wrapped(root jsonValue) (e jsonValue, key string) {
+	for k, v := range root.children() {
+		for _, inner := range errorKeys {
+			if found := describes(v, inner); found.kind() == jsonObject {
+				return found, string(k)
+			}
+		}
+		if v.kind() == jsonObject && (v.word(codeKeys) != "" || v.word(messageKeys) != "") {
+			return v, string(k)
+		}
+	}
+	return root, ""
 }
 
 // readDetails reads the details of google.rpc.Status.
@@ -217,16 +258,13 @@ func (b *errorBody) readDetails(details jsonValue) {
 }
 
 // readHeaders takes over headers that a gateway quotes in its body.
-func (b *errorBody) readHeaders(places ...jsonValue) {
-	for _, place := range places {
-		n := 0
-		for name, v := range place.children() {
-			if b.headers == nil {
-				b.headers = make(http.Header)
-			}
-			if n++; v.text() != "" && len(name) > 0 && n <= maxQuotas {
-				b.headers.Set(string(name), v.text())
-			}
+func (b *errorBody) readHeaders(place jsonValue) {
+	for name, v := range place.children() {
+		if b.headers == nil {
+			b.headers = make(http.Header)
+		}
+		if v.text() != "" && len(b.headers) < maxQuotas {
+			b.headers.Set(string(name), v.text())
 		}
 	}
 }

@@ -52,7 +52,7 @@ const (
 )
 
 var nameWords = map[string]nameWord{
-	"limit": {field: quotaLimit}, "max": {field: quotaLimit}, "total": {field: quotaLimit}, "quota": {field: quotaLimit},
+	"limit": {field: quotaLimit}, "max": {field: quotaLimit},
 	"remaining": {field: quotaRemaining}, "left": {field: quotaRemaining}, "available": {field: quotaRemaining},
 	"reset": {field: quotaReset}, "resets": {field: quotaReset}, "after": {field: quotaAfter},
 	"next": {field: quotaNext}, "resettime": {field: quotaNext},
@@ -62,7 +62,7 @@ var nameWords = map[string]nameWord{
 	"second": {window: time.Second}, "secondly": {window: time.Second},
 	"minute": {window: time.Minute}, "minutely": {window: time.Minute},
 	"hour": {window: time.Hour}, "hourly": {window: time.Hour},
-	"day": {window: day}, "daily": {window: day},
+	"day": {window: day}, "daily": {window: day}, "today": {window: day},
 	"week": {window: 7 * day}, "weekly": {window: 7 * day},
 	"month": {window: month}, "monthly": {window: month},
 	"year": {window: year}, "yearly": {window: year},
@@ -85,7 +85,7 @@ var nameWords = map[string]nameWord{
 // the common ones besides, which then cost no allocation. "" is what the family
 // counts.
 var resources = map[string]string{
-	"": "", "per": "", "in": "", "at": "", "time": "", "seconds": "",
+	"": "", "per": "", "this": "", "in": "", "at": "", "time": "", "seconds": "",
 	"request": "requests", "requests": "requests", "req": "requests", "reqs": "requests", "requests_per": "requests",
 	"call": "requests", "calls": "requests", "api": "requests", "api_calls": "requests", "api_requests": "requests",
 	"token": "tokens", "tokens": "tokens", "tokens_per": "tokens",

@@ -59,6 +59,8 @@ var headerRows = []headerRow{
 	{name: "x-hubspot-ratelimit-", family: family{implied: quotaLimit}}, // "-Daily"
 	{name: "x-endpoint-", family: family{}},                             // Cohere: "-monthly-call-limit"
 	{name: "x-trial-endpoint-", family: family{}},                       // Cohere
+	{name: "x-limit-", family: family{implied: quotaLimit}},             // Etsy: "-per-second"
+	{name: "x-remaining-", family: family{implied: quotaRemaining}},     // Etsy: "-this-second", "-today"
 	{name: "x-shopify-shop-api-call-limit", kind: kindUsage},            // "32/40"
 	{name: "sforce-limit-info", kind: kindUsage},                        // Salesforce: "api-usage=18/5000"
 	{name: "zendesk-ratelimit-", kind: kindParams, family: family{}},    // one for each endpoint

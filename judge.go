@@ -90,16 +90,24 @@ func tooLarge(text string) bool {
 }
 
 // numberAfter is the number that follows the first place where word is followed
-// by one.
+// by one. Its digits may be grouped: here they are in a sentence, not a list.
 func numberAfter(text, word string) (int64, bool) {
 	for {
 		_, rest, found := strings.Cut(text, word)
 		if !found {
 			return 0, false
 		}
-		rest = strings.TrimLeft(rest, ":")
-		n, ok := count(rest[:span(rest, func(c byte) bool { return '0' <= c && c <= '9' })])
-		if ok {
+		var n int64
+		digits := 0
+		for i := 0; i < len(rest) && digits < 15; i++ {
+			if c := rest[i]; '0' <= c && c <= '9' {
+				n = 10*n + int64(c-'0')
+				digits++
+			} else if c != ',' || i+1 == len(rest) || rest[i+1] < '0' || rest[i+1] > '9' {
+				break
+			}
+		}
+		if digits > 0 {
 			return n, true
 		}
 		text = rest

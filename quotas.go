@@ -132,7 +132,7 @@ func (q *quotaFacts) set(row *headerRow, n *quotaName, value string) {
 			b.limit, b.window = limit, max(w, b.window)
 		}
 	case quotaRemaining:
-		item, params, _ := strings.Cut(value, ";")
+		item, params, _ := strings.Cut(single(value), ";")
 		if remaining, ok := count(item); ok {
 			b := q.bucket(row, n)
 			b.remaining = remaining
@@ -144,13 +144,21 @@ func (q *quotaFacts) set(row *headerRow, n *quotaName, value string) {
 			b.window, b.refills = d, n.field == quotaRefill
 		}
 	default:
-		if m, ok := parseMoment(value); ok {
+		if m, ok := parseMoment(single(value)); ok {
 			if n.millis && m.bare {
 				m = m.inMillis()
 			}
 			q.bucket(row, n).setReset(n.field, m)
 		}
 	}
+}
+
+// single is one of two equal values that a proxy has joined, else value.
+func single(value string) string {
+	if first, second, ok := strings.Cut(value, ","); ok && trim(first) == trim(second) {
+		return trim(first)
+	}
+	return value
 }
 
 // setUsage takes in "used/limit", which may have a name before it.
