@@ -230,32 +230,52 @@ var phraseRows = []phraseRow{
 	{ClassRateLimited, setOf(ClassPermission), "too many requests", true},
 }
 
-// phraseIn finds the first row whose phrase is in text, which is in lower case,
-// and that overrules class. scheduled says that the server tells when to retry.
-func phraseIn(text string, class Class, scheduled bool) *phraseRow {
+// phraseIndex finds the rows whose phrase begins with a letter.
+var phraseIndex = func() (index ['z' - 'a' + 1][]int) {
 	for i := range phraseRows {
-		row := &phraseRows[i]
-		if row.over.has(class) && (row.firm || !scheduled) && containsWords(text, row.phrase) {
-			return row
+		at := phraseRows[i].phrase[0] - 'a'
+		index[at] = append(index[at], i)
+	}
+	return index
+}()
+
+// phraseIn finds the first row whose phrase is in text, and that overrules class.
+// scheduled says that the server tells when to retry.
+func phraseIn(text string, class Class, scheduled bool) *phraseRow {
+	best := len(phraseRows)
+	inWord := false
+	for i := 0; i < len(text); i++ {
+		c := lower(text[i])
+		starts := !inWord && 'a' <= c && c <= 'z'
+		inWord = wordByte(c)
+		if !starts {
+			continue
+		}
+		for _, r := range phraseIndex[c-'a'] {
+			if row := &phraseRows[r]; r < best && row.over.has(class) && (row.firm || !scheduled) && beginsWith(text[i:], row.phrase) {
+				best = r
+			}
 		}
 	}
-	return nil
+	if best == len(phraseRows) {
+		return nil
+	}
+	return &phraseRows[best]
 }
 
-// containsWords is strings.Contains for whole words.
-func containsWords(text, phrase string) bool {
-	for from := 0; ; {
-		i := strings.Index(text[from:], phrase)
-		if i < 0 {
-			return false
-		}
-		i += from
-		if end := i + len(phrase); (i == 0 || !wordByte(text[i-1])) && (end == len(text) || !wordByte(text[end])) &&
-			!(end+1 < len(text) && text[end] == '.' && isDigits([]byte(text[end+1:end+2]))) {
-			return true
-		}
-		from = i + 1
+// beginsWith is strings.HasPrefix for whole words in any case. The point of a
+// decimal number does not end a word: "limit: 0.5" has no "limit: 0".
+func beginsWith(text, phrase string) bool {
+	n := len(phrase)
+	if len(text) < n || !hasPrefixFold(text, phrase) {
+		return false
 	}
+	rest := text[n:]
+	if len(rest) > 1 && rest[0] == '.' {
+		rest = rest[1:]
+		return rest[0] < '0' || rest[0] > '9'
+	}
+	return rest == "" || !wordByte(rest[0])
 }
 
 func wordByte(c byte) bool {

@@ -27,8 +27,8 @@ func delayOf(h *headerFacts, b *errorBody, throttled bool) (d time.Duration, ok 
 	if b.hasDelay {
 		return b.delay, true
 	}
-	if d, ok := delayInText(b.text); ok {
-		return d, true
+	if b.hasProse {
+		return b.prose, true
 	}
 	if throttled {
 		if d, ok := resetOf(h.quotas, h.clock.now); ok {

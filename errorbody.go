@@ -21,8 +21,10 @@ type errorBody struct {
 	text  string   // where phrases are looked for
 	marks []string // identifiers besides code and typ that may tell what happened
 
-	delay    time.Duration
-	hasDelay bool // by a field, not by the text
+	delay    time.Duration // that a field tells
+	hasDelay bool
+	prose    time.Duration // that the text tells
+	hasProse bool
 
 	headers http.Header // quoted from the API behind this one
 
@@ -55,6 +57,7 @@ func readBody(data []byte, more bool, contentType string, c clock) (b errorBody)
 			b.message = strings.TrimSpace(b.text)
 		}
 	}
+	b.prose, b.hasProse = delayInText(clip(b.text, maxMessage))
 	b.message = clip(b.message, maxMessage)
 	for _, s := range []*string{&b.code, &b.typ, &b.param, &b.requestID} {
 		*s = clip(*s, maxWord)

@@ -51,8 +51,16 @@ func cutList(s string, separator byte) (item, rest string, more bool) {
 	return trim(s), "", false
 }
 
-// trim removes what may surround an item or a header's value.
-func trim(s string) string { return strings.Trim(s, " \t") }
+// trim removes the white space that may surround an item or a header's value.
+func trim(s string) string {
+	for len(s) > 0 && (s[0] == ' ' || s[0] == '\t') {
+		s = s[1:]
+	}
+	for len(s) > 0 && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
+		s = s[:len(s)-1]
+	}
+	return s
+}
 
 // list is what is left of a list, of which at most maxQuotas items are looked
 // at. It is a type and not an iterator because it costs no allocation.

@@ -157,7 +157,7 @@ func TestEveryRowCanBeFound(t *testing.T) {
 	for i := range headerRows {
 		name := http.CanonicalHeaderKey(headerRows[i].name)
 		if row, rest := rowOf(name); row != &headerRows[i] || rest != "" {
-			t.Errorf("%s: found %+v, rest %q", name, row, rest)
+			t.Errorf("%s: found the row %q, rest %q", name, row.name, rest)
 		}
 	}
 }

@@ -51,8 +51,7 @@ func classOf(base Class, h *headerFacts, b *errorBody) Class {
 	case b.exhausted && class == ClassRateLimited:
 		return ClassQuotaExhausted
 	}
-	_, told := delayInText(b.text)
-	if row := phraseIn(lowerText(b.text), class, told || b.scheduled || b.hasDelay); row != nil {
+	if row := phraseIn(clip(b.text, maxMessage), class, b.scheduled || b.hasDelay || b.hasProse); row != nil {
 		if !(rank < len(codeRows) && row.class != ClassQuotaExhausted) {
 			return row.class
 		}
@@ -66,9 +65,6 @@ func classOf(base Class, h *headerFacts, b *errorBody) Class {
 	}
 	return class
 }
-
-// lowerText is a text in lower case, as far as phrases are looked for.
-func lowerText(s string) string { return strings.ToLower(clip(s, maxMessage)) }
 
 // locked tells whether a conflict ends by itself.
 func locked(b *errorBody) bool {

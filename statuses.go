@@ -35,12 +35,13 @@ var statuses = map[int]status{
 
 // statusOf says what a status code means if nothing else is known.
 func statusOf(code int) status {
+	if code < 400 {
+		return status{ClassSuccess, false}
+	}
 	s, ok := statuses[code]
 	switch {
 	case ok:
 		return s
-	case code < 400:
-		return status{ClassSuccess, false}
 	case code < 500:
 		return status{ClassClientError, false}
 	}

@@ -51,7 +51,7 @@ func number(s string) (v float64, decimals int, ok bool) {
 	if n, ok := digits(s); ok {
 		return float64(n), 0, true
 	}
-	if s == "" {
+	if s == "" || s == "." {
 		return 0, 0, false
 	}
 	point := -1
