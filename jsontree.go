@@ -9,7 +9,7 @@ import (
 
 // jsonTree is a JSON text, parsed as far as it goes. Unlike encoding/json it
 // keeps what came before an error or the end of a text that was cut, allocates
-// only what is looked at, and is bounded in depth and size whatever it is fed.
+// only what is looked at, and is bounded whatever it is fed.
 // Of equal keys the last counts.
 type jsonTree struct {
 	text  []byte
@@ -39,10 +39,8 @@ const (
 	jsonObject
 )
 
-const (
-	maxNodes = 2048
-	maxDepth = 64
-)
+// maxNodes bounds the values of a tree, and so its depth.
+const maxNodes = 2048
 
 // parseJSON parses the value that text begins with.
 func parseJSON(text []byte) *jsonTree {
@@ -75,7 +73,7 @@ func (p *jsonParser) skip() byte {
 // finish; what it has seen is in the tree.
 func (p *jsonParser) value(depth int, key, keyEnd int32) bool {
 	c := p.skip()
-	if c == 0 || depth > maxDepth || len(p.nodes) == maxNodes {
+	if c == 0 || len(p.nodes) == maxNodes {
 		return false
 	}
 	i := len(p.nodes)

@@ -168,6 +168,18 @@ func TestCloseEndsReadingAhead(t *testing.T) {
 	})
 }
 
+func TestClosedBodyHasNoBytesLeft(t *testing.T) {
+	resp := failed(429, io.NopCloser(strings.NewReader(`{"code":"insufficient_quota"}`)))
+	Classify(resp, nil)
+	resp.Body.Close()
+	if n, err := resp.Body.Read(make([]byte, 10)); n > 0 || err == nil {
+		t.Errorf("read %d bytes, %v, of a closed body", n, err)
+	}
+	if got := Classify(resp, nil).Class; got != ClassRateLimited {
+		t.Errorf("class: got %v, want what the status says", got)
+	}
+}
+
 func TestClassifyCanBeRepeated(t *testing.T) {
 	resp := failed(429, io.NopCloser(strings.NewReader(`{"code":"insufficient_quota"}`)))
 	for range 3 {
