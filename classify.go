@@ -11,24 +11,24 @@ import (
 type Class uint8
 
 const (
-	classUnset   Class = iota
-	ClassSuccess       // 1xx, 2xx, 3xx
-	ClassInvalidRequest
-	ClassAuth
-	ClassPermission
-	ClassNotFound
-	ClassContextLength
-	ClassContentPolicy
-	ClassQuotaExhausted
-	ClassRateLimited
-	ClassOverloaded
-	ClassServerError
-	ClassTimeout
-	ClassConflict
-	ClassClientError
-	ClassNetwork
-	ClassCanceled
-	ClassRefused
+	classUnset          Class = iota
+	ClassSuccess              // 1xx, 2xx, 3xx
+	ClassInvalidRequest       // the request is wrong in itself
+	ClassAuth                 // the credential is missing, wrong or expired
+	ClassPermission           // the credential does not suffice
+	ClassNotFound             // there is no such thing, or no such model
+	ClassContextLength        // the input is too long for the model, or for the limit
+	ClassContentPolicy        // a filter has refused the input
+	ClassQuotaExhausted       // money, a plan or a day's allowance is used up: waiting is no use
+	ClassRateLimited          // too fast: the same request succeeds later
+	ClassOverloaded           // the server is busy, with whomever
+	ClassServerError          // the server has failed
+	ClassTimeout              // no answer in time
+	ClassConflict             // with another request, or with the state of things
+	ClassClientError          // any other 4xx
+	ClassNetwork              // there was no response
+	ClassCanceled             // the caller gave up
+	ClassRefused              // a layer of this package did not send it
 )
 
 var classNames = [...]string{
@@ -52,6 +52,7 @@ var classNames = [...]string{
 	ClassRefused:        "refused",
 }
 
+// String is the name of the class, as in "rate_limited".
 func (c Class) String() string {
 	if int(c) < len(classNames) {
 		return classNames[c]
@@ -66,7 +67,9 @@ type Outcome struct {
 	RetryAt   time.Time // when the server asks to come back; zero if it did not say
 	Quotas    []Quota   // what the headers say is left
 
-	Code, Type, Message, Param, RequestID string // the API's own words; "" if absent
+	// The API's own words; "" if absent. They are cut to a sensible length, and may
+	// quote the request: think before logging a Message.
+	Code, Type, Message, Param, RequestID string
 }
 
 // Quota is what a server said of one of its limits.
@@ -88,10 +91,13 @@ type Classifier struct {
 	Classify func(*http.Response, error) Outcome // if nil, Classify
 }
 
+// RoundTrip sends the request and reaches a verdict on what comes back, which
+// travels with it: [OutcomeOf] finds it there.
 func (c *Classifier) RoundTrip(req *http.Request) (*http.Response, error) {
 	sent := time.Now()
 	out, a, _ := joinAttempt(req, roleClassifier, sent)
 	resp, err := baseOf(c.Base).RoundTrip(out)
+	arrived := time.Now()
 	v := &verdict{}
 	if c.Classify != nil {
 		v.Outcome = c.Classify(resp, err)
@@ -101,14 +107,17 @@ func (c *Classifier) RoundTrip(req *http.Request) (*http.Response, error) {
 		case err != nil:
 			v.Outcome = classifyEnded(out.Context(), err)
 		case resp != nil:
-			v.Outcome = classify(out.Context(), time.Now(), resp)
+			v.Outcome = classify(out.Context(), arrived, resp)
+		default:
+			v.Outcome = Classify(nil, nil)
 		}
 	}
 	deliver(a, req, resp, err, v)
-	report(a, req, v.Outcome, err, sent, time.Now())
+	report(a, req, v.Outcome, err, sent, arrived)
 	return resp, err
 }
 
+// CloseIdleConnections forwards to the Base.
 func (c *Classifier) CloseIdleConnections() { closeIdle(c.Base) }
 
 // OutcomeOf returns the verdict that a Classifier already reached on a response
@@ -151,10 +160,10 @@ func classify(ctx context.Context, now time.Time, resp *http.Response) Outcome {
 		return o
 	}
 	data, more := peekBody(ctx, resp)
-	b := readBody(data, more, resp.Header.Get("Content-Type"), h.clock)
+	b := readBody(data, more, h.contentType, h.clock)
 	if b.headers != nil {
+		b.headers.Set("Date", h.clock.date)
 		quoted := readHeaders(b.headers, now)
-		quoted.clock.date = h.clock.date
 		if len(h.quotas) == 0 {
 			h.quotas = quoted.quotas
 		}

@@ -21,6 +21,7 @@ const (
 	kindRequestID                     // the API's name for the exchange
 	kindShouldRetry                   // whether to, in the API's own judgement
 	kindErrorType                     // the type of the error
+	kindContentType                   // what the body is said to be
 	kindDate                          // the server's clock
 	kindAge                           // for how long a cache has had the response
 )
@@ -83,6 +84,7 @@ var headerRows = []headerRow{
 	{name: "x-should-retry", kind: kindShouldRetry, rank: 0}, // the SDKs of OpenAI and Anthropic obey it
 	{name: "stripe-should-retry", kind: kindShouldRetry, rank: 1},
 	{name: "x-amzn-errortype", kind: kindErrorType}, // AWS
+	{name: "content-type", kind: kindContentType},
 	{name: "date", kind: kindDate},
 	{name: "age", kind: kindAge},
 
@@ -170,8 +172,9 @@ func (s *stated) offer(value string, rank uint8) {
 type headerFacts struct {
 	delayMillis, delay, requestID, shouldRetry, errorType stated
 
-	clock  clock
-	quotas []Quota
+	contentType string
+	clock       clock
+	quotas      []Quota
 }
 
 // readHeaders reads all headers in one pass.
@@ -194,6 +197,8 @@ func readHeaders(h http.Header, now time.Time) (f headerFacts) {
 			f.shouldRetry.offer(value, row.rank)
 		case kindErrorType:
 			f.errorType.offer(value, row.rank)
+		case kindContentType:
+			f.contentType = value
 		case kindDate:
 			date = value
 		case kindAge:
