@@ -35,42 +35,46 @@ type budgetID struct {
 // be in it.
 type budget struct {
 	budgetID
-	bit uint16 // its place in claim.unseen
+	limit   float64 // the capacity
+	sized   instant // send time of the request whose answer last said so
+	updated instant // when an answer last spoke of it
 
-	limit    float64   // the capacity
-	sized    time.Time // send time of the request whose answer last said so
-	perReset bool      // the header's limit is per reset, not the capacity (tollbooth)
-	kind     refill
-
-	best float64   // what was left at the time at
-	at   time.Time // from when best grows
-	mark time.Time // the latest send time that best has seen
-
+	// The estimate.
+	best    float64 // what was left at the time at
+	at      instant // from when best grows
+	mark    instant // the latest send time that best has seen
 	first   *claim  // the first unanswered claim that best has not seen
 	pending float64 // the cost of all those
 
-	period   interval  // seconds in which the whole limit refills, if it does so gradually
-	stretch  float64   // the most seconds that a reset was away: nothing refills faster than the limit in that
-	creeps   int       // how often in a row the reset crept
-	gap      interval  // seconds from the end of one window to the next
-	votes    int       // above zero for gradual, below for windows
-	ref      reading   // an earlier reading to compare with
-	turn     turn      // when the window ends
-	rolled   bool      // the window has ended, and no header of the new one has come yet
-	left     float64   // what was left of the window before it ended
-	whole    bool      // at the end of a spent window everything was seen to come back
-	probe    *claim    // sent to see whether the window has ended
-	slide    float64   // refill per second within a window
-	slides   int       // above zero: seen to slide; below: seen not to
-	opening  reading   // the first reading of this window
-	base     float64   // the ledger's total when this window began, if based
-	based    bool      //
-	refusal  time.Time // send time of the latest request that was denied
-	refusals int       // in a row
-	asks     int       // requests let through to ask again, since the last answer that told when
-	asked    time.Time // when the last of those was
-	smooth   smoothing // the server enforces a shorter window than it says
-	updated  time.Time
+	// A gradual refill.
+	period  interval // seconds in which the whole limit refills
+	stretch float64  // the most seconds that a reset was away: nothing refills faster than the limit in that
+	ref     note     // an earlier reading to compare the reset with
+
+	// Windows.
+	turn    turn     // when this one ends
+	gap     interval // seconds from the end of one to the end of the next
+	probe   *claim   // sent to see whether it has ended
+	slide   float64  // refill per second within it
+	opening snapshot // its first reading
+	base    float64  // the ledger's total when it began, if based
+	refusal instant  // send time of the latest request that was denied
+
+	asked  instant    // when a request was last let through to ask, for want of any reset
+	smooth *smoothing // if the server enforces a shorter window than it says
+
+	bit      uint16 // its place in claim.unseen
+	votes    int16  // above zero for a gradual refill, below for windows
+	creeps   int16  // how often in a row the reset crept
+	slides   int16  // above zero: windows were seen to slide; below: seen not to
+	refusals int16  // denials in a row
+	asks     int16  // questions since the last answer that told when
+	kind     refill
+	perReset bool // the header's limit is per reset, not the capacity (tollbooth)
+	rolled   bool // the window has ended, and no header of the new one has come yet
+	whole    bool // at the end of a spent window everything was seen to come back
+	spent    bool // that window was nearly used up
+	based    bool
 }
 
 // interval is a number known to lie between two others; hi zero means unknown.
@@ -79,13 +83,28 @@ type interval struct{ lo, hi float64 }
 // reading is what one response said of a budget.
 type reading struct {
 	limit, remaining float64 // -1 if not stated
-	sent, arrived    time.Time
+	sent, arrived    instant
 	reset            timeSpan      // on this machine's clock; not known if not stated
 	resolution       time.Duration // of the reset as written
 	relative         bool          // the reset was written as a delay
 	spent            float64       // the ledger's total up to and with this request
 	settled, after   float64       // the least and the most of the total that the server may have counted by then
 	denied           bool
+}
+
+// note is what is kept of a reading to compare the reset of another with.
+type note struct {
+	remaining  float64
+	sent       instant
+	reset      timeSpan // not known: there is none
+	resolution time.Duration
+}
+
+// snapshot is what is kept of a reading to see what came back since.
+type snapshot struct {
+	remaining      float64
+	sent           instant
+	settled, after float64
 }
 
 const (
@@ -152,7 +171,7 @@ func (b *budget) growth() float64 {
 }
 
 // level is the estimate: what the server would admit at now.
-func (b *budget) level(now time.Time) float64 {
+func (b *budget) level(now instant) float64 {
 	best := b.best
 	if d := now.Sub(b.growing()); d > 0 {
 		best = min(b.limit, best+b.growth()*d.Seconds())
@@ -161,7 +180,7 @@ func (b *budget) level(now time.Time) float64 {
 }
 
 // growing is from when best grows.
-func (b *budget) growing() time.Time {
+func (b *budget) growing() instant {
 	if b.kind == refillLog {
 		return later(b.at, b.turn.at.hi)
 	}
@@ -175,14 +194,14 @@ func (b *budget) steps() bool {
 
 // readiness is when a request can be sent.
 type readiness struct {
-	at    time.Time // as far as it is known
-	retry time.Time // if it depends on an answer that may come at any moment: when to look again; zero otherwise
-	probe bool      // then only to see what is left by now
+	at    instant // as far as it is known
+	retry instant // if it depends on an answer that may come at any moment: when to look again; zero otherwise
+	probe bool    // then only to see what is left by now
 }
 
 // ready is when a request of such a cost can be sent, behind others that cost
 // ahead in all, with spare kept back.
-func (b *budget) ready(now time.Time, ahead, cost, spare float64) readiness {
+func (b *budget) ready(now instant, ahead, cost, spare float64) readiness {
 	if !b.rolled && b.steps() && !now.Before(b.over(now)) {
 		b.roll()
 	}
@@ -220,7 +239,7 @@ func (b *budget) ready(now time.Time, ahead, cost, spare float64) readiness {
 
 // over is when all that wait may go, without an answer of the new window. Before
 // it was ever seen what comes back then, the probe's answer is worth waiting for.
-func (b *budget) over(now time.Time) time.Time {
+func (b *budget) over(now instant) instant {
 	if !b.whole && b.probe != nil {
 		return later(b.turn.over(), b.probe.sent.Add(probePatience))
 	}
@@ -232,7 +251,7 @@ const probePatience = 20 * time.Second
 
 // askDelay is how long to wait, after n questions that brought no answer, before
 // asking again a server that says that nothing is left and not until when.
-func askDelay(n int) time.Duration {
+func askDelay(n int16) time.Duration {
 	return min(time.Second<<min(n, 6), time.Minute)
 }
 
@@ -250,14 +269,16 @@ func (b *budget) length() float64 {
 // roll begins a new window of which no header has come yet.
 func (b *budget) roll() {
 	b.rolled, b.probe = true, nil
-	b.left, b.best = b.best, b.limit
+	b.spent, b.best = b.nearlySpent(), b.limit
 	b.mark = later(b.mark, b.turn.ask().Add(reorder))
 	b.seen(b.mark)
 	b.asks = 0
 }
 
+func (b *budget) nearlySpent() bool { return b.best < b.limit/4 }
+
 // take charges a request that is about to be sent.
-func (b *budget) take(now time.Time, c *claim, probe bool) {
+func (b *budget) take(now instant, c *claim, probe bool) {
 	cost := c.cost.of(b.resource)
 	b.pending += cost
 	c.unseen |= b.bit
@@ -278,7 +299,7 @@ func (b *budget) take(now time.Time, c *claim, probe bool) {
 
 // seen moves the watermark: what was sent more than reorder before mark is in
 // best. It never moves back.
-func (b *budget) seen(mark time.Time) {
+func (b *budget) seen(mark instant) {
 	cut := mark.Add(-reorder)
 	for b.first != nil && b.first.sent.Before(cut) {
 		b.discharge(b.first)
@@ -331,9 +352,9 @@ func (b *budget) perSecondOverall() float64 {
 	return b.limit / b.length()
 }
 
-// quota is the estimate in the words of a header.
-func (b *budget) quota(now time.Time) Quota {
-	q := Quota{Resource: b.resource, Scope: b.scope, Window: b.window, Limit: -1, Remaining: -1}
+// quota is the estimate in the words of a header, and its reset.
+func (b *budget) quota(now instant) (q Quota, reset instant) {
+	q = Quota{Resource: b.resource, Scope: b.scope, Window: b.window, Limit: -1, Remaining: -1}
 	if b.limit > 0 {
 		q.Limit = int64(b.limit)
 	}
@@ -344,9 +365,9 @@ func (b *budget) quota(now time.Time) Quota {
 	q.Remaining = int64(have)
 	switch g := b.growth(); {
 	case b.kind == refillGradual && g > 0:
-		q.Reset = now.Add(secondsOf((b.limit - have) / g))
+		reset = now.Add(secondsOf((b.limit - have) / g))
 	case b.turn.at.known() && b.turn.at.hi.After(now):
-		q.Reset = b.turn.point(b.turn.hi)
+		reset = b.turn.point(b.turn.hi)
 	}
 	if q.Window == 0 {
 		if n := b.limit; b.kind == refillGradual && b.perSecond() > 0 {
@@ -355,5 +376,5 @@ func (b *budget) quota(now time.Time) Quota {
 			q.Window = secondsOf(l).Round(time.Millisecond)
 		}
 	}
-	return q
+	return q, reset
 }

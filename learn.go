@@ -47,8 +47,8 @@ func (b *budget) size(r reading) {
 		return
 	}
 	if b.limit > 0 && limit != b.limit && !b.perReset {
-		b.ref, b.stretch = reading{}, 0
-		b.mark = time.Time{} // whatever was known was of another limit
+		b.ref, b.stretch = note{}, 0
+		b.mark = 0 // whatever was known was of another limit
 	}
 	b.limit, b.sized = limit, r.sent
 	if b.perReset && r.reset.known() && r.limit > 0 {
@@ -87,9 +87,8 @@ const maxVotes = 6
 func (b *budget) compare(r reading) {
 	used, usedThen := b.limit-r.remaining, b.limit-b.ref.remaining
 	switch {
-	case !b.ref.reset.known() || r.limit != b.ref.limit,
-		b.ref.reset.lo.Before(r.sent): // its window may be over
-		b.ref = r
+	case !b.ref.reset.known() || b.ref.reset.lo.Before(r.sent): // its window may be over
+		b.ref = r.note()
 		return
 	case used <= 0 || usedThen <= 0 || !r.sent.After(b.ref.sent):
 		return
@@ -109,11 +108,15 @@ func (b *budget) compare(r reading) {
 		b.votes = max(b.votes-1, -maxVotes)
 	}
 	if r.sent.Sub(b.ref.sent) > 5*time.Second && moves && !stands {
-		b.ref = r
+		b.ref = r.note()
 	}
 }
 
-func (s timeSpan) mid() time.Time { return s.lo.Add(s.width() / 2) }
+func (r reading) note() note { return note{r.remaining, r.sent, r.reset, r.resolution} }
+
+func (r reading) snapshot() snapshot { return snapshot{r.remaining, r.sent, r.settled, r.after} }
+
+func (s timeSpan) mid() instant { return s.lo.Add(s.width() / 2) }
 
 // narrow learns the period of a gradual refill from the time until the budget is
 // full: what was used, over how long it takes to come back.
@@ -146,7 +149,7 @@ func (s *interval) refine(o interval) {
 // if its request was sent clearly later than the one that best is from.
 func (b *budget) follow(r reading) {
 	at := r.sent
-	grown := func(v float64, since time.Time) float64 {
+	grown := func(v float64, since instant) float64 {
 		return min(b.limit, v+b.growth()*max(0, r.arrived.Sub(since).Seconds()))
 	}
 	upwards := r.sent.After(b.mark.Add(reorder))
@@ -196,7 +199,7 @@ func (b *budget) open(r reading) {
 	b.rolled, b.probe = false, nil
 	b.turn.set(r.reset, r.resolution)
 	b.opener(r)
-	b.opening = r
+	b.opening = r.snapshot()
 	b.best, b.at, b.mark = r.remaining, r.sent, r.sent
 	b.seen(b.mark)
 }
@@ -225,19 +228,19 @@ func (b *budget) turned(r reading) {
 	if width := (old.width() + r.reset.width()).Seconds() / 2; gap > width && r.sent.Before(b.turn.over().Add(reorder)) {
 		b.gap.refine(interval{gap - width, gap + width})
 	}
-	own, left := r.spent-b.base, b.best
+	own, spent := r.spent-b.base, b.nearlySpent()
 	if !b.based {
 		own = 1
 	}
 	if b.rolled {
-		left = b.left
+		spent = b.spent
 	}
 	b.open(r)
 	b.based, b.slide = false, 0
 	missing := b.limit - r.remaining - own
 	if rest := r.reset.mid().Sub(r.sent).Seconds(); b.slides > -2 && missing > max(2, b.limit/4) && rest > 0 {
 		b.slide, b.whole = missing/rest, false
-	} else if missing <= b.limit/10 && left < b.limit/4 {
+	} else if missing <= b.limit/10 && spent {
 		b.whole = true
 	}
 }
@@ -261,7 +264,7 @@ func (b *budget) sameWindow(r reading) {
 	switch apart := r.sent.Sub(b.opening.sent); {
 	case b.refusal.After(b.opening.sent):
 		if r.sent.After(b.refusal) {
-			b.opening = r // what was denied is not in the server's count: begin anew
+			b.opening = r.snapshot() // what was denied is not in the server's count: begin anew
 		}
 	case apart > reorder:
 		// What was sent just before may have been counted or not.

@@ -15,8 +15,12 @@ type budgets interface {
 	take(now time.Time, c *claim) (at, retry time.Time, ok bool)
 	// when is the forecast for c behind others that cost ahead in all.
 	when(now time.Time, ahead cost, c *claim) time.Time
+	// charge takes c's cost whether it is there or not.
+	charge(now time.Time, c *claim)
 	// settle ends c with what its answer said.
 	settle(now time.Time, c *claim, a ending) (learned bool)
+	// quotas is what is believed to be left for requests of a route.
+	quotas(now time.Time, r *route) []Quota
 }
 
 // cost is what a request uses of a key's budgets.
@@ -57,7 +61,7 @@ type claim struct {
 	route *route
 	batch bool // it leaves a tenth to interactive ones
 
-	sent       time.Time
+	sent       instant
 	total      cost   // of everything sent up to and with it
 	settled    cost   // of what was sent so long before it that the server has surely counted that
 	after      cost   // of what was sent so shortly after it that the server may have counted that
@@ -77,25 +81,26 @@ type ending struct {
 type ledger struct {
 	ceilings []ceiling
 	budgets  []*budget
+	epoch    epoch
 	clock    serverClock
-	pace     pace
-	held     time.Time // nothing is sent before
+	pace     *pace
+	held     instant // nothing is sent before
 	inFlight int
 	maximum  int // of inFlight; zero means none
 
 	first, last *claim // the unanswered, in the order of sending
 	fresh       *claim // the first of them that is not closed
 	total       cost
-	lagging     [2]mark   // of total, reorder or more ago
-	answered    bool      // there has been a response of any kind
-	began       time.Time // when the first request was sent
-	lastSent    time.Time
-	interactive time.Time // when an interactive call was last seen
+	lagging     [2]mark // of total, reorder or more ago
+	answered    bool    // there has been a response of any kind
+	began       instant // when the first request was sent
+	lastSent    instant
+	interactive instant // when an interactive call was last seen
 }
 
 // mark is the ledger's total at a time.
 type mark struct {
-	at    time.Time
+	at    instant
 	total cost
 }
 
@@ -117,7 +122,7 @@ const (
 )
 
 // spare is what must remain of b after a claim.
-func (l *ledger) spare(now time.Time, b *budget, c *claim) float64 {
+func (l *ledger) spare(now instant, b *budget, c *claim) float64 {
 	spare := b.margin()
 	if c.batch && now.Sub(l.interactive) < keptFor {
 		spare += float64(int64(b.limit) / 10)
@@ -128,13 +133,13 @@ func (l *ledger) spare(now time.Time, b *budget, c *claim) float64 {
 // when is how early c can be sent behind others that cost ahead, as far as that
 // is known. It is the latest that any budget, ceiling or hold says.
 func (l *ledger) when(now time.Time, ahead cost, c *claim) time.Time {
-	at, _ := l.check(now, ahead, c, nil)
-	return at
+	at, _ := l.check(l.epoch.instant(now), ahead, c, nil)
+	return l.epoch.time(at)
 }
 
 // check is when, with the time to look again if c depends on an answer besides.
 // It calls probe for each budget for which c would be a probe.
-func (l *ledger) check(now time.Time, ahead cost, c *claim, probe func(*budget)) (at, retry time.Time) {
+func (l *ledger) check(now instant, ahead cost, c *claim, probe func(*budget)) (at, retry instant) {
 	at = later(now, l.held)
 	for _, b := range l.budgets {
 		if !c.route.has(b.scope) {
@@ -146,9 +151,11 @@ func (l *ledger) check(now time.Time, ahead cost, c *claim, probe func(*budget))
 			probe(b)
 		}
 		if b.resource == "requests" {
-			b.smooth.step(now, b.limit)
-			at = later(at, b.smooth.ready(now, float64(ahead.requests), 1))
+			at = later(at, b.smooth.ready(now, float64(ahead.requests), b.limit))
 		}
+	}
+	if l.pace.over(now) {
+		l.pace = nil
 	}
 	at = later(at, l.pace.ready(now, float64(ahead.requests)))
 	// Daily limits exist, and so do absurd values: ask the server again once an
@@ -174,21 +181,24 @@ func (l *ledger) check(now time.Time, ahead cost, c *claim, probe func(*budget))
 // take charges c everywhere if it may be sent now.
 func (l *ledger) take(now time.Time, c *claim) (at, retry time.Time, ok bool) {
 	var probes [4]*budget
-	n := 0
-	at, retry = l.check(now, cost{}, c, func(b *budget) {
+	n, i := 0, l.epoch.instant(now)
+	ready, look := l.check(i, cost{}, c, func(b *budget) {
 		if n < len(probes) {
 			probes[n], n = b, n+1
 		}
 	})
-	if at.After(now) || retry.After(now) {
-		return at, later(at, retry), false
+	if ready.After(i) || look.After(i) {
+		return l.epoch.time(ready), l.epoch.time(later(ready, look)), false
 	}
-	l.charge(now, c, probes[:n])
+	l.send(i, c, probes[:n])
 	return now, now, true
 }
 
 // charge takes c's cost from everything, whether it is there or not.
-func (l *ledger) charge(now time.Time, c *claim, probes []*budget) {
+func (l *ledger) charge(now time.Time, c *claim) { l.send(l.epoch.instant(now), c, nil) }
+
+// send charges c, which is about to be sent, and is a probe of some budgets.
+func (l *ledger) send(now instant, c *claim, probes []*budget) {
 	l.close(now)
 	if now.Sub(l.lagging[1].at) >= reorder {
 		l.lagging = [2]mark{l.lagging[1], {now, l.total}}
@@ -223,18 +233,13 @@ func (l *ledger) charge(now time.Time, c *claim, probes []*budget) {
 			probe = probe || p == b
 		}
 		b.take(now, c, probe)
-		if b.smooth.bucket != nil && b.resource == "requests" {
-			b.smooth.bucket.take(now, 1)
-		}
+		b.smooth.take(now)
 	}
-	l.pace.sent.add(now, 1)
-	if l.pace.bucket != nil {
-		l.pace.bucket.take(now, 1)
-	}
+	l.pace.take(now)
 }
 
 // close notes for each unanswered claim what had been sent until reorder after it.
-func (l *ledger) close(now time.Time) {
+func (l *ledger) close(now instant) {
 	for l.fresh != nil && now.Sub(l.fresh.sent) >= reorder {
 		l.fresh.after, l.fresh.closed = l.total, true
 		l.fresh = l.fresh.next
@@ -243,7 +248,8 @@ func (l *ledger) close(now time.Time) {
 
 // settle ends c. Every budget that the answer speaks of takes it over; in every
 // other c stays charged, unless nothing was sent.
-func (l *ledger) settle(now time.Time, c *claim, a ending) (learned bool) {
+func (l *ledger) settle(at time.Time, c *claim, a ending) (learned bool) {
+	now := l.epoch.instant(at)
 	l.inFlight--
 	l.close(now)
 	if !c.closed {
@@ -258,7 +264,7 @@ func (l *ledger) settle(now time.Time, c *claim, a ending) (learned bool) {
 		l.answered = true
 	}
 	if !a.date.IsZero() {
-		l.clock.learn(a.date, c.sent, now)
+		l.clock.learn(l.epoch.instant(a.date), c.sent, now)
 	}
 	var spoken [maxBudgets]*budget
 	n := 0
@@ -287,7 +293,7 @@ func contains(list []*budget, b *budget) bool {
 
 // read takes what one quota of an answer says into its budget, made if it is
 // missing.
-func (l *ledger) read(now time.Time, c *claim, q *Quota, denied bool) (b *budget, changed bool) {
+func (l *ledger) read(now instant, c *claim, q *Quota, denied bool) (b *budget, changed bool) {
 	id := budgetID{q.Scope, q.Resource, q.Window}
 	for _, have := range l.budgets {
 		if have.budgetID == id {
@@ -320,24 +326,25 @@ func (l *ledger) read(now time.Time, c *claim, q *Quota, denied bool) (b *budget
 // resetOf is when q's reset is on this machine's clock. A delay counts from the
 // sending, since that is closer to the admission than the arrival is; an
 // absolute time is the server's, whose clock may be off.
-func (l *ledger) resetOf(now, sent time.Time, q *Quota) timeSpan {
-	if !q.absolute.IsZero() && l.clock.known {
-		return l.clock.local(q.absolute).widened(q.resolution)
+func (l *ledger) resetOf(now, sent instant, q *Quota) timeSpan {
+	reset := l.epoch.instant(q.Reset)
+	switch {
+	case q.absolute.IsZero():
+		left := reset.Sub(now)
+		if q.resolution > 0 {
+			left = left.Round(q.resolution)
+		}
+		at := sent.Add(left)
+		return timeSpan{at, at.Add(min(now.Sub(sent), jitter) / 2)}.widened(q.resolution)
+	case l.clock.known:
+		return l.clock.local(l.epoch.instant(q.absolute)).widened(q.resolution)
 	}
-	if !q.absolute.IsZero() {
-		return timeSpan{q.Reset, q.Reset}.widened(q.resolution)
-	}
-	left := q.Reset.Sub(now)
-	if q.resolution > 0 {
-		left = left.Round(q.resolution)
-	}
-	at := sent.Add(left)
-	return timeSpan{at, at.Add(min(now.Sub(sent), jitter) / 2)}.widened(q.resolution)
+	return timeSpan{reset, reset}.widened(q.resolution)
 }
 
 // adopt makes room for a budget that the server has not mentioned before. It is
 // nil if there are too many.
-func (l *ledger) adopt(now time.Time, id budgetID) *budget {
+func (l *ledger) adopt(now instant, id budgetID) *budget {
 	if len(l.budgets) >= maxBudgets {
 		for i, b := range l.budgets {
 			if now.Sub(b.updated) > staleBudget {
@@ -367,7 +374,7 @@ func (l *ledger) adopt(now time.Time, id budgetID) *budget {
 
 // obey acts on an answer that says to stay away: it holds the whole key until
 // the time that the server stated, and finds what no header explains.
-func (l *ledger) obey(now time.Time, c *claim, a ending, spoken []*budget) {
+func (l *ledger) obey(now instant, c *claim, a ending, spoken []*budget) {
 	switch a.Class {
 	case ClassRateLimited, ClassOverloaded, ClassQuotaExhausted:
 	case ClassNetwork, ClassTimeout, ClassCanceled:
@@ -376,9 +383,10 @@ func (l *ledger) obey(now time.Time, c *claim, a ending, spoken []*budget) {
 		l.pace.admitted(now, c.sent)
 		return
 	}
-	stated := !a.RetryAt.IsZero() && !derived(a.RetryAt, a.Quotas)
+	retryAt := l.epoch.instant(a.RetryAt)
+	stated := !retryAt.IsZero() && !derived(a.RetryAt, a.Quotas)
 	if stated {
-		l.hold(now, a.RetryAt)
+		l.hold(now, retryAt)
 	}
 	if a.Class != ClassRateLimited {
 		return
@@ -398,16 +406,31 @@ func (l *ledger) obey(now time.Time, c *claim, a ending, spoken []*budget) {
 		}
 	}
 	switch {
-	case explained && l.when(now, cost{}, c).After(now):
-		return
-	case !explained && strict != nil:
+	case explained:
+		if at, _ := l.check(now, cost{}, c, nil); at.After(now) {
+			return
+		}
+	case strict != nil:
+		if strict.smooth == nil {
+			strict.smooth = &smoothing{}
+		}
 		strict.smooth.strike(now, c.sent, strict.perSecondOverall())
 		return
 	}
-	if !stated && !a.RetryAt.IsZero() {
-		l.hold(now, a.RetryAt)
+	if !stated && !retryAt.IsZero() {
+		l.hold(now, retryAt)
 	}
-	l.pace.denied(now, c.sent)
+	if l.pace == nil {
+		l.pace = newPace(now, l.rate(now), l.began, float64(l.total.requests)-float64(l.inFlight))
+		return
+	}
+	l.pace.denied(now, c.sent, l.rate(now))
+}
+
+// rate is how many requests a second were sent of late.
+func (l *ledger) rate(now instant) float64 {
+	from := l.lagging[0]
+	return float64(l.total.requests-from.total.requests) / max(now.Sub(from.at), reorder).Seconds()
 }
 
 // derived tells whether a time to come back is only the reset of a quota, which
@@ -421,7 +444,7 @@ func derived(at time.Time, quotas []Quota) bool {
 	return false
 }
 
-func (l *ledger) hold(now, until time.Time) {
+func (l *ledger) hold(now, until instant) {
 	if until.After(now.Add(neverSoon)) {
 		until = now.Add(neverSoon)
 	}
@@ -436,13 +459,11 @@ func (l *ledger) refund(c *claim) {
 	}
 	for _, b := range l.budgets {
 		b.drop(c, false)
-		if b.smooth.bucket != nil && b.resource == "requests" && c.route.has(b.scope) {
-			b.smooth.bucket.refund(1)
+		if c.route.has(b.scope) {
+			b.smooth.refund()
 		}
 	}
-	if l.pace.bucket != nil {
-		l.pace.bucket.refund(1)
-	}
+	l.pace.refund()
 }
 
 func (l *ledger) unlink(c *claim) {
@@ -463,11 +484,14 @@ func (l *ledger) unlink(c *claim) {
 }
 
 // quotas is what the ledger believes is left.
-func (l *ledger) quotas(now time.Time, r *route) []Quota {
+func (l *ledger) quotas(at time.Time, r *route) []Quota {
+	now := l.epoch.instant(at)
 	var out []Quota
 	for _, b := range l.budgets {
 		if r.has(b.scope) {
-			out = append(out, b.quota(now))
+			q, reset := b.quota(now)
+			q.Reset = l.epoch.time(reset)
+			out = append(out, q)
 		}
 	}
 	for i := range l.ceilings {
@@ -477,7 +501,7 @@ func (l *ledger) quotas(now time.Time, r *route) []Quota {
 		out = append(out, Quota{
 			Resource: k.resource, Window: secondsOf(burst / perSecond).Round(time.Millisecond),
 			Limit: int64(burst), Remaining: max(0, int64(level)),
-			Reset: now.Add(secondsOf((burst - level) / perSecond)),
+			Reset: at.Add(secondsOf((burst - level) / perSecond)),
 		})
 	}
 	return out
@@ -498,8 +522,9 @@ func dateOf(resp *http.Response) time.Time {
 // route is what a Limiter knows of one method and path of a key: the scopes that
 // its answers named, and how long they took.
 type route struct {
+	name    string
 	scopes  []string
-	samples [32]sample
+	samples [16]sample
 	n       int
 }
 

@@ -8,9 +8,9 @@ import "time"
 // stated budget does not explain, and is relaxed step by step when none follows.
 type smoothing struct {
 	bucket *tokenBucket // nil: off
-	relax  time.Time
+	relax  instant
 	hold   time.Duration // from one step to the next; doubled by each relapse
-	struck time.Time
+	struck instant
 }
 
 const (
@@ -20,7 +20,7 @@ const (
 
 // strike begins smoothing to perSecond, or tightens it again. Denials of
 // requests sent before the last strike took effect count once.
-func (s *smoothing) strike(now, sent time.Time, perSecond float64) {
+func (s *smoothing) strike(now, sent instant, perSecond float64) {
 	if perSecond <= 0 || !s.struck.IsZero() && sent.Before(s.struck) {
 		return
 	}
@@ -31,40 +31,57 @@ func (s *smoothing) strike(now, sent time.Time, perSecond float64) {
 	s.bucket = &b
 }
 
-// step allows larger bursts after a time without denials, and ends the smoothing
-// when they are as large as the limit.
-func (s *smoothing) step(now time.Time, limit float64) {
-	for s.bucket != nil && !now.Before(s.relax) {
-		burst := 2 * s.bucket.lim.Burst()
-		if float64(burst) >= limit {
-			*s = smoothing{hold: s.hold, struck: s.struck}
-			return
-		}
-		s.bucket.lim.SetBurstAt(s.relax, burst)
-		s.relax = s.relax.Add(s.hold)
+// ready is when a request can go behind others ahead of it, by a budget of that
+// limit. A nil smoothing holds nothing back, as one that is off.
+func (s *smoothing) ready(now instant, ahead, limit float64) instant {
+	if s == nil {
+		return now
 	}
-}
-
-func (s *smoothing) ready(now time.Time, ahead, n float64) time.Time {
+	for s.bucket != nil && !now.Before(s.relax) {
+		s.step(limit)
+	}
 	if s.bucket == nil {
 		return now
 	}
-	return s.bucket.ready(now, ahead, n)
+	return s.bucket.ready(now, ahead, 1)
+}
+
+// step allows larger bursts after a time without denials, and ends the smoothing
+// when they are as large as the limit.
+func (s *smoothing) step(limit float64) {
+	burst := 2 * s.bucket.lim.Burst()
+	if float64(burst) >= limit {
+		s.bucket = nil
+		return
+	}
+	s.bucket.lim.SetBurstAt(s.relax.time(), burst)
+	s.relax = s.relax.Add(s.hold)
+}
+
+func (s *smoothing) take(now instant) {
+	if s != nil && s.bucket != nil {
+		s.bucket.take(now, 1)
+	}
+}
+
+func (s *smoothing) refund() {
+	if s != nil && s.bucket != nil {
+		s.bucket.refund(1)
+	}
 }
 
 // pace finds the rate that a server admits which says nothing of its limits: it
-// is cut at a denial and grows while there is none.
+// begins with a denial that no header explains, is cut at each further one and
+// grows while there is none. A nil pace holds nothing back.
 type pace struct {
-	bucket *tokenBucket // nil until the first denial that no header explains
-	rate   float64      // per second
-	floor  float64      // where it stood after the last cut: it grows by a share of that
-	grown  time.Time
-	cut    time.Time
-	sent   recent
-
-	streak int       // denials in a row
-	since  time.Time // when the last streak ended
-	won    float64   // what was admitted since
+	bucket tokenBucket
+	rate   float64 // per second
+	floor  float64 // where it stood after the last cut: it grows by a share of that
+	grown  instant
+	cut    instant
+	streak int     // denials in a row
+	since  instant // when the last streak ended
+	won    float64 // what was admitted since
 }
 
 const (
@@ -74,49 +91,23 @@ const (
 	paceGrowth = 0.05             // of the rate after the cut, per second
 	paceFloor  = 1.0 / 30         // per second: a server is asked now and then
 	paceExpiry = 10 * time.Minute // without a denial
-	recentSlot = 250 * time.Millisecond
 )
 
-// recent counts what was sent of late, to know at which rate a denial came.
-type recent struct {
-	slot   int64 // number of the current slot
-	counts [8]float64
+// newPace begins with a denial at a rate of so many requests per second, after
+// won were admitted since a time.
+func newPace(now instant, perSecond float64, since instant, won float64) *pace {
+	p := &pace{bucket: newTokenBucket(1, 1), since: since, won: won, rate: perSecond}
+	p.denied(now, now, perSecond)
+	return p
 }
 
-func (t *recent) add(now time.Time, n float64) {
-	slot := now.UnixNano() / int64(recentSlot)
-	for ; t.slot < slot; t.slot++ {
-		if slot-t.slot > int64(len(t.counts)) {
-			t.slot = slot - int64(len(t.counts))
-		}
-		t.counts[(t.slot+1)%int64(len(t.counts))] = 0
-	}
-	t.counts[t.slot%int64(len(t.counts))] += n // a clock that steps back stands still
-}
-
-// perSecond is the rate of what was added in the last two seconds.
-func (t *recent) perSecond(now time.Time) float64 {
-	t.add(now, 0)
-	var sum float64
-	for _, n := range t.counts {
-		sum += n
-	}
-	return sum / (float64(len(t.counts)) * recentSlot.Seconds())
-}
-
-// denied cuts the rate. The denials of one round trip count once.
-func (p *pace) denied(now, sent time.Time) {
-	if p.bucket != nil && sent.Before(p.cut) {
+// denied cuts the rate, which was measured as so many per second. The denials of
+// one round trip count once.
+func (p *pace) denied(now, sent instant, perSecond float64) {
+	if sent.Before(p.cut) {
 		return
 	}
-	r := p.sent.perSecond(now)
-	if p.bucket != nil {
-		r = min(r, p.rate)
-	} else {
-		b := newTokenBucket(1, 1)
-		p.bucket = &b
-	}
-	r *= paceCut
+	r := min(perSecond, p.rate) * paceCut
 	if p.streak++; p.streak >= paceStreak {
 		r = min(r, 1/(paceAsk.Seconds()*float64(int(1)<<min(p.streak-paceStreak, 16))))
 	}
@@ -127,12 +118,12 @@ func (p *pace) denied(now, sent time.Time) {
 
 // admitted notes a request that was not denied. After a streak of denials it
 // begins anew with the rate that the server admitted on the whole.
-func (p *pace) admitted(now, sent time.Time) {
-	if p.since.IsZero() {
-		p.since = sent
+func (p *pace) admitted(now, sent instant) {
+	if p == nil {
+		return
 	}
 	p.won++
-	if p.bucket == nil || sent.Before(p.cut) {
+	if sent.Before(p.cut) {
 		return
 	}
 	if p.streak >= paceStreak {
@@ -144,34 +135,37 @@ func (p *pace) admitted(now, sent time.Time) {
 	p.streak = 0
 }
 
-func (p *pace) set(now time.Time, perSecond float64) {
+func (p *pace) set(now instant, perSecond float64) {
 	p.rate, p.floor, p.grown = perSecond, perSecond, now
 	p.bucket.setRate(now, perSecond)
 }
 
-// grow raises the rate while requests wait for it.
-func (p *pace) grow(now time.Time) {
-	switch {
-	case p.bucket == nil:
-		return
-	case now.Sub(p.cut) > paceExpiry:
-		p.bucket = nil
-		return
+// over tells whether it is so long ago that anything was denied that the pace
+// can be forgotten.
+func (p *pace) over(now instant) bool { return p != nil && now.Sub(p.cut) > paceExpiry }
+
+// ready is when a request can go behind others ahead of it. While requests wait
+// for it the rate grows.
+func (p *pace) ready(now instant, ahead float64) instant {
+	if p == nil {
+		return now
 	}
 	if d := now.Sub(p.grown).Seconds(); d > 0.1 {
 		p.rate += paceGrowth * p.floor * min(d, 10)
 		p.grown = now
 		p.bucket.setRate(now, p.rate)
 	}
+	return p.bucket.ready(now, ahead, 1)
 }
 
-func (p *pace) ready(now time.Time, ahead float64) time.Time {
-	if p.bucket == nil {
-		return now
+func (p *pace) take(now instant) {
+	if p != nil {
+		p.bucket.take(now, 1)
 	}
-	p.grow(now)
-	if p.bucket == nil {
-		return now
+}
+
+func (p *pace) refund() {
+	if p != nil {
+		p.bucket.refund(1)
 	}
-	return p.bucket.ready(now, ahead, 1)
 }

@@ -13,8 +13,8 @@ import (
 type queue struct {
 	mu      sync.Mutex
 	ledger  ledger
-	routes  map[string]*route
-	lines   []*line // one for each scope with waiters
+	routes  []*route // most recently used first
+	lines   []*line  // one for each scope with waiters
 	waiting int
 	timer   *time.Timer
 	due     time.Time // of the timer; zero if it is not running
@@ -67,7 +67,7 @@ func (q *queue) admit(now time.Time, key string, r request) (w *waiter, expected
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if !r.batch {
-		q.ledger.interactive = now
+		q.ledger.interactive = q.ledger.epoch.instant(now)
 	}
 	w = &waiter{order: r.began}
 	w.claim = claim{cost: r.cost, route: q.routeLocked(r.route), batch: r.batch}
@@ -82,13 +82,13 @@ func (q *queue) admit(now time.Time, key string, r request) (w *waiter, expected
 			w.admitted = true
 			return w, 0, nil
 		} else if r.observe {
-			q.ledger.charge(now, &w.claim, nil)
+			q.ledger.charge(now, &w.claim)
 			w.admitted = true
 			return w, at.Sub(now), nil
 		}
 	} else if r.observe {
 		at := q.ledger.when(now, l.ahead(place), &w.claim)
-		q.ledger.charge(now, &w.claim, nil)
+		q.ledger.charge(now, &w.claim)
 		w.admitted = true
 		return w, max(0, at.Sub(now)), nil
 	}
@@ -138,9 +138,9 @@ func (q *queue) settle(now time.Time, key string, w *waiter, a ending) (learned 
 	defer q.mu.Unlock()
 	changed := q.ledger.settle(now, &w.claim, a)
 	if !a.unsent && (a.Class == ClassSuccess || a.Class == ClassTimeout) {
-		w.claim.route.took(now, now.Sub(w.claim.sent))
+		w.claim.route.took(now, now.Sub(q.ledger.epoch.time(w.claim.sent)))
 	}
-	q.held.Store(q.ledger.held.UnixNano())
+	q.held.Store(q.ledger.epoch.time(q.ledger.held).UnixNano())
 	if q.waiting > 0 {
 		q.pumpLocked(now, key)
 	}
@@ -208,7 +208,7 @@ func (q *queue) pumpLocked(now time.Time, key string) {
 			blocked = q.blockLocked(first, blocked)
 		}
 	}
-	q.scheduleLocked(now, next)
+	q.scheduleLocked(now, next, key)
 }
 
 // blockLocked moves a line whose first waiter cannot go to the front, among
@@ -252,10 +252,11 @@ func sooner(a, b time.Time) time.Time {
 }
 
 // scheduleLocked sets the timer to at, or stops it if nothing waits.
-func (q *queue) scheduleLocked(now, at time.Time) {
+func (q *queue) scheduleLocked(now, at time.Time, key string) {
 	if q.waiting == 0 {
 		if q.timer != nil {
 			q.timer.Stop()
+			q.timer = nil
 		}
 		q.due = time.Time{}
 		return
@@ -265,7 +266,11 @@ func (q *queue) scheduleLocked(now, at time.Time) {
 		return
 	}
 	q.due = at
-	q.timer.Reset(max(at.Sub(now), time.Microsecond))
+	if in := max(at.Sub(now), time.Microsecond); q.timer == nil {
+		q.timer = time.AfterFunc(in, func() { q.tick(key) })
+	} else {
+		q.timer.Reset(in)
+	}
 }
 
 // placeLocked is where a waiter of that order would stand in the line of scope,
@@ -351,15 +356,19 @@ func (q *queue) removeLocked(w *waiter) {
 
 // routeLocked is the route of that name; a key keeps a bounded number of them.
 func (q *queue) routeLocked(name string) *route {
-	r := q.routes[name]
-	if r == nil {
-		if q.routes == nil || len(q.routes) >= maxRoutes {
-			q.routes = make(map[string]*route)
+	for i, r := range q.routes {
+		if r.name == name {
+			copy(q.routes[1:i+1], q.routes[:i])
+			q.routes[0] = r
+			return r
 		}
-		r = &route{}
-		q.routes[name] = r
 	}
-	return r
+	if len(q.routes) < maxRoutes {
+		q.routes = append(q.routes, nil)
+	}
+	copy(q.routes[1:], q.routes)
+	q.routes[0] = &route{name: name}
+	return q.routes[0]
 }
 
 // scope names the line in which requests of the route wait.

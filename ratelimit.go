@@ -234,7 +234,7 @@ func (l *Limiter) Quotas(req *http.Request) []Quota {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.ledger.quotas(time.Now(), q.routes[routeOf(req)])
+	return q.ledger.quotas(time.Now(), q.routeLocked(routeOf(req)))
 }
 
 // CloseIdleConnections forwards to Base.
@@ -249,8 +249,6 @@ func (l *Limiter) newQueue(key string) *queue {
 	q := &queue{}
 	q.ledger.maximum = l.InFlight
 	q.ledger.ceilings = appendCeilings(appendCeilings(nil, "requests", l.Requests), "tokens", l.Tokens)
-	q.timer = time.AfterFunc(time.Hour, func() { q.tick(key) })
-	q.timer.Stop()
 	return q
 }
 

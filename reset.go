@@ -3,7 +3,7 @@ package steadyhttp
 import "time"
 
 // timeSpan is a time that is known only to lie between two others.
-type timeSpan struct{ lo, hi time.Time }
+type timeSpan struct{ lo, hi instant }
 
 func (s timeSpan) known() bool { return !s.hi.IsZero() }
 
@@ -35,7 +35,7 @@ type serverClock struct {
 	known  bool
 }
 
-func (c *serverClock) learn(date, sent, arrived time.Time) {
+func (c *serverClock) learn(date, sent, arrived instant) {
 	lo, hi := date.Sub(arrived), date.Add(time.Second).Sub(sent)
 	if c.known && lo <= c.hi && c.lo <= hi {
 		c.lo, c.hi = max(c.lo, lo), min(c.hi, hi)
@@ -45,20 +45,20 @@ func (c *serverClock) learn(date, sent, arrived time.Time) {
 }
 
 // local is when the server's clock shows t.
-func (c *serverClock) local(t time.Time) timeSpan { return timeSpan{t.Add(-c.hi), t.Add(-c.lo)} }
+func (c *serverClock) local(t instant) timeSpan { return timeSpan{t.Add(-c.hi), t.Add(-c.lo)} }
 
 // turn is the end of a window as far as it is known, and what earlier windows
 // have taught about where within the stated span the true end lies. Servers
 // round whole seconds up, down or to the nearest, and say so nowhere.
 type turn struct {
-	at         timeSpan  // as the headers state it
-	by         time.Time // the end is not later, by the length of the window and its beginning; zero if that is unknown
+	at         timeSpan // as the headers state it
+	by         instant  // the end is not later, by the length of the window and its beginning; zero if that is unknown
 	resolution time.Duration
 
-	lo, hi float64   // the true end lies between these shares of the span; hi zero means nothing is known
-	agreed int       // windows in a row that ended there
-	opened bool      // windows begin with a request: they end a length after it, and keep no share
-	tried  time.Time // when a probe was turned down in this window
+	lo, hi float64 // the true end lies between these shares of the span; hi zero means nothing is known
+	agreed int16   // windows in a row that ended there
+	opened bool    // windows begin with a request: they end a length after it, and keep no share
+	tried  instant // when a probe was turned down in this window
 }
 
 const (
@@ -68,7 +68,7 @@ const (
 
 // set is called for a new window.
 func (t *turn) set(at timeSpan, resolution time.Duration) {
-	t.at, t.resolution, t.by, t.tried = at, resolution, time.Time{}, time.Time{}
+	t.at, t.resolution, t.by, t.tried = at, resolution, 0, 0
 	if t.hi == 0 {
 		t.hi = 1
 	}
@@ -82,7 +82,7 @@ func (t *turn) meet(at timeSpan) {
 }
 
 // point is the time at a share of the span.
-func (t *turn) point(share float64) time.Time {
+func (t *turn) point(share float64) instant {
 	p := t.at.lo.Add(time.Duration(share * float64(t.at.width())))
 	if !t.by.IsZero() && t.by.Before(p) && !t.by.Before(t.at.lo) {
 		return t.by
@@ -102,7 +102,7 @@ func (t *turn) settled() bool {
 // ask is when one request may try whether the window has ended: as early as
 // rounding allows at first, then half way between what was too early and what
 // was not, and after a refusal in this window not before its latest end.
-func (t *turn) ask() time.Time {
+func (t *turn) ask() instant {
 	switch {
 	case !t.tried.IsZero():
 		return later(t.point(t.hi), t.tried.Add(max(turnGuard, t.resolution/4)))
@@ -115,16 +115,16 @@ func (t *turn) ask() time.Time {
 }
 
 // over is when the window has surely ended.
-func (t *turn) over() time.Time {
+func (t *turn) over() instant {
 	end := t.point(t.hi)
-	if t.narrow() || end.Equal(t.by) || t.settled() && t.agreed >= turnTrust {
+	if t.narrow() || end == t.by || t.settled() && t.agreed >= turnTrust {
 		return end.Add(turnGuard)
 	}
 	return end.Add(max(turnGuard, t.resolution))
 }
 
 // refused learns that a request sent then was still in the old window.
-func (t *turn) refused(sent time.Time) {
+func (t *turn) refused(sent instant) {
 	if sent.Before(t.at.lo) {
 		return
 	}
@@ -141,7 +141,7 @@ func (t *turn) refused(sent time.Time) {
 }
 
 // turned learns that a request sent then was already in the new window.
-func (t *turn) turned(sent time.Time) {
+func (t *turn) turned(sent instant) {
 	if t.narrow() {
 		return
 	}
@@ -160,13 +160,6 @@ func (t *turn) turned(sent time.Time) {
 	}
 }
 
-func (t *turn) share(at time.Time) float64 {
+func (t *turn) share(at instant) float64 {
 	return float64(at.Sub(t.at.lo)) / float64(max(t.at.width(), 1))
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }

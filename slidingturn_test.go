@@ -8,7 +8,7 @@ import (
 // As go-chi/httprate has it: of a window that slides little is ever left, and its
 // end, in whole seconds, moves on by a window each.
 func TestSlidingWindowIsNotTakenForGradualWhenItTurns(t *testing.T) {
-	start := time.Date(2026, 11, 20, 12, 0, 7, 370e6, time.UTC)
+	const start = instant(time.Hour + 370*time.Millisecond)
 	const length = 5 * time.Second
 	b := &budget{budgetID: budgetID{resource: "requests"}}
 	for at := time.Duration(0); at < 4*length; at += 50 * time.Millisecond {
@@ -19,7 +19,7 @@ func TestSlidingWindowIsNotTakenForGradualWhenItTurns(t *testing.T) {
 			continue // all is spent
 		}
 		sent := start.Add(at)
-		said := start.Add((at/length + 1) * length).Truncate(time.Second)
+		said := instant(time.Duration(start.Add((at/length + 1) * length)).Truncate(time.Second))
 		b.observe(reading{
 			limit: 50, remaining: remaining, sent: sent, arrived: sent.Add(20 * time.Millisecond),
 			reset:      timeSpan{said.Add(-time.Second), said.Add(time.Second)}, // down or up: who knows

@@ -23,12 +23,12 @@ func newTokenBucket(perSecond float64, burst int) tokenBucket {
 func (b *tokenBucket) clamp(n float64) float64 { return min(n, float64(b.lim.Burst())) }
 
 // level is how much there is to take.
-func (b *tokenBucket) level(now time.Time) float64 {
-	return min(b.lim.TokensAt(now)+b.credit, float64(b.lim.Burst()))
+func (b *tokenBucket) level(now instant) float64 {
+	return min(b.lim.TokensAt(now.time())+b.credit, float64(b.lim.Burst()))
 }
 
 // ready is when n can be taken, behind others who take ahead in all.
-func (b *tokenBucket) ready(now time.Time, ahead, n float64) time.Time {
+func (b *tokenBucket) ready(now instant, ahead, n float64) instant {
 	need := ahead + b.clamp(n) - b.level(now)
 	if need <= 0 {
 		return now
@@ -37,12 +37,12 @@ func (b *tokenBucket) ready(now time.Time, ahead, n float64) time.Time {
 }
 
 // take takes n, down to nothing if there is less.
-func (b *tokenBucket) take(now time.Time, n float64) {
+func (b *tokenBucket) take(now instant, n float64) {
 	n = b.clamp(n)
 	used := min(n, b.credit)
 	b.credit -= used
-	if n := int(n - used); n > 0 && !b.lim.AllowN(now, n) {
-		b.lim.AllowN(now, int(b.lim.TokensAt(now)))
+	if n := int(n - used); n > 0 && !b.lim.AllowN(now.time(), n) {
+		b.lim.AllowN(now.time(), int(b.lim.TokensAt(now.time())))
 	}
 }
 
@@ -50,8 +50,8 @@ func (b *tokenBucket) refund(n float64) {
 	b.credit = min(b.credit+b.clamp(n), float64(b.lim.Burst()))
 }
 
-func (b *tokenBucket) setRate(now time.Time, perSecond float64) {
-	b.lim.SetLimitAt(now, rate.Limit(perSecond))
+func (b *tokenBucket) setRate(now instant, perSecond float64) {
+	b.lim.SetLimitAt(now.time(), rate.Limit(perSecond))
 }
 
 // secondsOf is f seconds as a duration: rounded up, so that what is waited for has
@@ -62,3 +62,6 @@ func secondsOf(f float64) time.Duration {
 	}
 	return time.Duration(f*1e9) + time.Microsecond
 }
+
+// time is an instant as rate wants it, which looks at differences alone.
+func (i instant) time() time.Time { return time.Unix(0, int64(i)) }

@@ -1,0 +1,120 @@
+package steadyhttp
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// instantly answers at once, with the headers of a budget that is never spent.
+type instantly struct{ header http.Header }
+
+func (i instantly) RoundTrip(req *http.Request) (*http.Response, error) {
+	return &http.Response{
+		Status: "200 OK", StatusCode: 200, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: i.header, Body: http.NoBody, Request: req,
+	}, nil
+}
+
+func plentiful() instantly {
+	return instantly{http.Header{
+		"X-Ratelimit-Limit-Requests":     {"60000"},
+		"X-Ratelimit-Remaining-Requests": {"59999"},
+		"X-Ratelimit-Reset-Requests":     {"1ms"},
+		"X-Ratelimit-Limit-Tokens":       {"9000000"},
+		"X-Ratelimit-Remaining-Tokens":   {"8999000"},
+		"X-Ratelimit-Reset-Tokens":       {"6ms"},
+	}}
+}
+
+func benchRequest(b *testing.B) *http.Request {
+	req, err := http.NewRequest("POST", "http://api.test/v1/chat/completions", strings.NewReader(`{"model":"m","messages":[]}`))
+	if err != nil {
+		b.Fatal(err)
+	}
+	return req
+}
+
+func BenchmarkLimiter(b *testing.B) {
+	key := func(*http.Request) string { return "k" }
+	cost := func(*http.Request) Tokens { return Tokens{} }
+	layers := []struct {
+		name string
+		rt   http.RoundTripper
+	}{
+		{"classifier", &Classifier{Base: plentiful()}},
+		{"limiter+classifier", &Limiter{Base: &Classifier{Base: plentiful()}, Key: key, Cost: cost}},
+		{"limiter+classifier/default-key", &Limiter{Base: &Classifier{Base: plentiful()}}},
+	}
+	for _, l := range layers {
+		b.Run(l.name, func(b *testing.B) {
+			req := benchRequest(b)
+			req.Body, req.GetBody = nil, nil
+			b.ReportAllocs()
+			for b.Loop() {
+				resp, err := l.rt.RoundTrip(req)
+				if err != nil {
+					b.Fatal(err)
+				}
+				io.Copy(io.Discard, resp.Body)
+			}
+		})
+	}
+}
+
+// BenchmarkQueueOf10000 is what it costs to wake one of 10,000 waiters on a key
+// and to queue another.
+func BenchmarkQueueOf10000(b *testing.B) {
+	now := time.Now()
+	q := (&Limiter{Requests: []Rate{{N: 1_000_000, Per: time.Second, Burst: 1}}}).newQueue("k")
+	began := now
+	add := func() {
+		began = began.Add(time.Nanosecond)
+		if _, _, err := q.admit(now, "k", request{cost: cost{requests: 1}, began: began, maxWait: time.Hour, maxQueue: 1 << 20}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for range 10_001 {
+		add()
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		now = now.Add(time.Microsecond)
+		q.mu.Lock()
+		q.pumpLocked(now, "k")
+		q.mu.Unlock()
+		add()
+	}
+	b.ReportMetric(float64(q.waiting), "waiting")
+}
+
+func TestStateOfAKeyIsSmall(t *testing.T) {
+	var l *Limiter
+	heap := func() uint64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	l = &Limiter{Base: &Classifier{Base: plentiful()}, Key: func(req *http.Request) string { return req.URL.Path }}
+	for i := range maxKeys {
+		resp, err := l.RoundTrip(httptest.NewRequest("POST", "http://api.test/"+strconv.Itoa(i), nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+	}
+	each := int(heap()-before) / maxKeys
+	t.Logf("%d bytes a key of two budgets", each)
+	if each > 1536 {
+		t.Errorf("a key of two budgets takes %d bytes, want at most 1536", each)
+	}
+	runtime.KeepAlive(l)
+}
