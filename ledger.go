@@ -1,6 +1,7 @@
 package steadyhttp
 
 import (
+	"hash/maphash"
 	"net/http"
 	"strings"
 	"time"
@@ -522,7 +523,7 @@ func dateOf(resp *http.Response) time.Time {
 // route is what a Limiter knows of one method and path of a key: the scopes that
 // its answers named, and how long they took.
 type route struct {
-	name    string
+	id      uint64 // of routeOf
 	scopes  []string
 	samples [16]sample
 	n       int
@@ -594,27 +595,27 @@ func (r *route) p95(now time.Time) time.Duration {
 	return time.Duration(took[n*95/100]) * time.Millisecond
 }
 
-// routeOf is the method and path of a request with what looks like an id masked.
-func routeOf(req *http.Request) string {
+// routeOf identifies the method and path of a request, with what looks like an
+// id in it masked.
+func routeOf(req *http.Request) uint64 {
+	var h maphash.Hash
+	h.SetSeed(routeSeed)
+	h.WriteString(req.Method)
 	if req.URL == nil {
-		return req.Method
+		return h.Sum64()
 	}
-	path := req.URL.Path
-	if len(path) > 512 {
-		path = path[:512]
-	}
-	var out strings.Builder
-	out.WriteString(req.Method)
-	for segment := range strings.SplitSeq(path, "/") {
-		out.WriteByte('/')
+	for segment := range strings.SplitSeq(req.URL.Path, "/") {
+		h.WriteByte('/')
 		if isID(segment) {
-			out.WriteByte('*')
+			h.WriteByte('*')
 		} else {
-			out.WriteString(segment)
+			h.WriteString(segment)
 		}
 	}
-	return out.String()
+	return h.Sum64()
 }
+
+var routeSeed = maphash.MakeSeed()
 
 // isID tells whether a path segment names one of many: a number, a hash, a UUID.
 func isID(s string) bool {

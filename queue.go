@@ -51,7 +51,7 @@ const aging = 30 * time.Second
 // request is what the queue needs to know of a request.
 type request struct {
 	cost  cost
-	route string
+	route uint64
 	batch bool
 	began time.Time // when its call began
 
@@ -354,10 +354,10 @@ func (q *queue) removeLocked(w *waiter) {
 	}
 }
 
-// routeLocked is the route of that name; a key keeps a bounded number of them.
-func (q *queue) routeLocked(name string) *route {
+// routeLocked is the route of that id; a key keeps a bounded number of them.
+func (q *queue) routeLocked(id uint64) *route {
 	for i, r := range q.routes {
-		if r.name == name {
+		if r.id == id {
 			copy(q.routes[1:i+1], q.routes[:i])
 			q.routes[0] = r
 			return r
@@ -367,7 +367,7 @@ func (q *queue) routeLocked(name string) *route {
 		q.routes = append(q.routes, nil)
 	}
 	copy(q.routes[1:], q.routes)
-	q.routes[0] = &route{name: name}
+	q.routes[0] = &route{id: id}
 	return q.routes[0]
 }
 

@@ -7,7 +7,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -103,8 +102,6 @@ func simulate(t *testing.T, j job, p *steadytest.Provider, seed uint64) (o outco
 	return o
 }
 
-var dbgErrs int
-
 func call(ctx context.Context, t *testing.T, client *http.Client, j job, i int) bool {
 	body := `{"model":"m","messages":[{"role":"user","content":"hello"}]}`
 	if j.body != nil {
@@ -117,18 +114,10 @@ func call(ctx context.Context, t *testing.T, client *http.Client, j job, i int) 
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := client.Do(req)
 	if err != nil {
-		if os.Getenv("SIM") != "" && dbgErrs < 5 {
-			dbgErrs++
-			fmt.Println(time.Now().Format("15:04:05.000"), err)
-		}
 		return false
 	}
 	io.Copy(io.Discard, resp.Body)
 	resp.Body.Close()
-	if os.Getenv("SIM") != "" && resp.StatusCode != 200 && dbgErrs < 5 {
-		dbgErrs++
-		fmt.Println(time.Now().Format("15:04:05.000"), resp.Status, resp.Header)
-	}
 	return resp.StatusCode == http.StatusOK
 }
 
