@@ -19,11 +19,15 @@ func drain(resp *http.Response) {
 	if resp == nil || resp.Body == nil {
 		return
 	}
-	defer resp.Body.Close()
 	if resp.ProtoMajor >= 2 || resp.ContentLength > drainBytes || resp.Body == http.NoBody {
+		resp.Body.Close()
 		return
 	}
 	timer := time.AfterFunc(drainTime, func() { resp.Body.Close() })
-	defer timer.Stop()
+	defer func() {
+		if timer.Stop() {
+			resp.Body.Close()
+		}
+	}()
 	io.CopyN(io.Discard, resp.Body, drainBytes+1)
 }
