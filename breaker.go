@@ -120,6 +120,9 @@ func (b *Breaker) RoundTrip(req *http.Request) (*http.Response, error) {
 	queues := limiterBelow(b.Base) || req.Context().Err() != nil
 	if err := p.arrive(now, !queues); err != nil {
 		closeBody(req)
+		if req.Context().Err() != nil { // whoever has given up is not told to come back
+			err = ended(req.Context())
+		}
 		return nil, err
 	}
 	defer p.abandon(req)
