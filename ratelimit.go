@@ -211,7 +211,7 @@ func (l *Limiter) send(q *queue, key string, req *http.Request, a *attempt, w *w
 	}
 	settled = true
 	learned := q.settle(now, key, w, ans)
-	if !ans.unsent {
+	if v.Class != ClassRefused {
 		report(a, req, v.Outcome, err, sent, now)
 	}
 	if v.Class == ClassRateLimited && resp != nil && !l.Observe {
