@@ -65,12 +65,9 @@ func readBody(data []byte, more bool, contentType string, c clock) (b errorBody)
 	return b
 }
 
-// clip cuts s to at most n bytes, between runes.
+// clip is s as valid UTF-8 of at most n bytes.
 func clip(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	return strings.ToValidUTF8(s[:n], "")
+	return strings.ToValidUTF8(s[:min(len(s), n)], "")
 }
 
 // hasWord is strings.Contains without regard to case.

@@ -187,7 +187,7 @@ func (q *quotaFacts) parseRateLimit(row *headerRow, s string) {
 	list := commas(s)
 	for item, more := list.next(); more; item, more = list.next() {
 		head, params, _ := cutList(item, ';')
-		if head[0] != '"' && strings.Contains(head, "=") {
+		if !strings.HasPrefix(head, `"`) && strings.Contains(head, "=") {
 			stated = dictionary.setParam(head) || stated
 			dictionary.setParam(params)
 			continue
