@@ -82,13 +82,14 @@ func (*attemptTimeoutError) Temporary() bool { return true }
 // Is reports whether target is context.DeadlineExceeded: the attempt had one.
 func (*attemptTimeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
 
-// timedOutError is the error of an attempt whose timeout passed. A response that
-// came at the same moment is lost: its context is cancelled.
+// timedOutError is the error of an attempt whose timeout passed, whatever the base
+// calls it: nobody canceled anything. A response that came at the same moment is
+// lost, because its context is cancelled.
 func timedOutError(resp *http.Response, err error) error {
 	if resp != nil && resp.Body != nil {
 		resp.Body.Close()
 	}
-	if errors.Is(err, errAttemptTimeout) {
+	if errors.Is(err, errAttemptTimeout) && !errors.Is(err, context.Canceled) {
 		return err
 	}
 	return errAttemptTimeout

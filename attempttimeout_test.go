@@ -24,6 +24,7 @@ var hangs = map[string]func(context.Context) error{
 	"cause":    context.Cause,
 	"error":    context.Context.Err,
 	"canceled": func(context.Context) error { return context.Canceled },
+	"both":     func(ctx context.Context) error { return errors.Join(context.Canceled, context.Cause(ctx)) },
 }
 
 func TestAttemptTimeoutIsATimeoutAndRetried(t *testing.T) {

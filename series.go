@@ -87,10 +87,6 @@ func (s *series) try(now time.Time) {
 	}
 	s.resp, s.err = resp, err
 	s.verdict = settle(s.attempt, s.req, resp, err)
-	if s.verdict.Class == ClassCanceled && err != nil && attemptTimedOut(s.attempt) {
-		s.verdict = &verdict{Outcome: Outcome{Class: ClassTimeout, Retryable: true}}
-		deliver(s.attempt, s.req, nil, err, s.verdict)
-	}
 	if s.verdict.Class == ClassRefused {
 		return
 	}
