@@ -86,7 +86,6 @@ type reading struct {
 	sent, arrived    instant
 	reset            timeSpan      // on this machine's clock; not known if not stated
 	resolution       time.Duration // of the reset as written
-	relative         bool          // the reset was written as a delay
 	spent            float64       // the ledger's total up to and with this request
 	settled, after   float64       // the least and the most of the total that the server may have counted by then
 	denied           bool

@@ -45,3 +45,11 @@ func later[T interface{ After(T) bool }](a, b T) T {
 	}
 	return b
 }
+
+// sooner is the earlier of two times, of which zero is none.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}

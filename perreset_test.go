@@ -15,7 +15,7 @@ func TestLimitPerResetIsTheRateEvenWhereTheWindowIsStated(t *testing.T) {
 			sent := now.Add(time.Duration(i) * time.Millisecond)
 			b.observe(reading{
 				limit: 10, remaining: float64(49 - i), sent: sent, arrived: sent.Add(20 * time.Millisecond),
-				reset: timeSpan{sent, sent.Add(2 * time.Second)}, resolution: time.Second, relative: true,
+				reset: timeSpan{sent, sent.Add(2 * time.Second)}, resolution: time.Second,
 			})
 		}
 		if got, want := b.perSecond(), 10.0; got != want {

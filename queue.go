@@ -243,14 +243,6 @@ func (q *queue) sweepLocked(now, at time.Time, key string, l *line) {
 	}
 }
 
-// sooner is the earlier of two times, of which zero is none.
-func sooner(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
-}
-
 // scheduleLocked sets the timer to at, or stops it if nothing waits.
 func (q *queue) scheduleLocked(now, at time.Time, key string) {
 	if q.waiting == 0 {
@@ -369,19 +361,4 @@ func (q *queue) routeLocked(id uint64) *route {
 	copy(q.routes[1:], q.routes)
 	q.routes[0] = &route{id: id}
 	return q.routes[0]
-}
-
-// scope names the line in which requests of the route wait.
-func (r *route) scope() string {
-	switch len(r.scopes) {
-	case 0:
-		return ""
-	case 1:
-		return r.scopes[0]
-	}
-	scope := r.scopes[0]
-	for _, s := range r.scopes[1:] {
-		scope += "\x00" + s
-	}
-	return scope
 }

@@ -225,6 +225,18 @@ func (l *Limiter) send(q *queue, key string, req *http.Request, a *attempt, w *w
 	return resp, v, err
 }
 
+// dateOf is the time on the server's clock when it answered.
+func dateOf(resp *http.Response) time.Time {
+	if resp == nil {
+		return time.Time{}
+	}
+	t, err := http.ParseTime(resp.Header.Get("Date"))
+	if err != nil {
+		return time.Time{}
+	}
+	return t
+}
+
 // Quotas is what the Limiter believes is left for such a request: for metrics
 // and tests. It is nil for a key that was never used.
 func (l *Limiter) Quotas(req *http.Request) []Quota {

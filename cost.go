@@ -1,0 +1,33 @@
+package steadyhttp
+
+// cost is what a request uses of a key's budgets.
+type cost struct {
+	requests int64
+	tokens   Tokens
+}
+
+// of is the share that counts against a resource. A resource of another kind
+// costs nothing: it holds requests back only when the server has denied one.
+func (c cost) of(resource string) float64 {
+	switch resource {
+	case "requests":
+		return float64(c.requests)
+	case "tokens":
+		return float64(c.tokens.Input) + float64(c.tokens.Output)
+	case "input_tokens":
+		return float64(c.tokens.Input)
+	case "output_tokens":
+		return float64(c.tokens.Output)
+	}
+	return 0
+}
+
+func (c cost) plus(o cost) cost {
+	return cost{c.requests + o.requests,
+		Tokens{c.tokens.Input + o.tokens.Input, c.tokens.Output + o.tokens.Output}}
+}
+
+func (c cost) minus(o cost) cost {
+	return cost{c.requests - o.requests,
+		Tokens{c.tokens.Input - o.tokens.Input, c.tokens.Output - o.tokens.Output}}
+}

@@ -1,0 +1,135 @@
+package steadyhttp
+
+import (
+	"hash/maphash"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// route is what a Limiter knows of one method and path of a key: the scopes that
+// its answers named, and how long they took.
+type route struct {
+	id      uint64 // of routeOf
+	scopes  []string
+	samples [16]sample
+	n       int
+}
+
+// sample is the latency of one call, in milliseconds, and when it ended, in
+// seconds since the epoch.
+type sample struct{ at, took uint32 }
+
+const latencyWindow = time.Minute
+
+func (r *route) has(scope string) bool {
+	if scope == "" {
+		return true
+	}
+	if r == nil {
+		return false
+	}
+	for _, s := range r.scopes {
+		if s == scope {
+			return true
+		}
+	}
+	return false
+}
+
+// add notes that the route answered with a scope. A route belongs to one at a
+// time, as a rule; the latest few count.
+func (r *route) add(scope string) {
+	if r == nil || r.has(scope) {
+		return
+	}
+	if len(r.scopes) >= 4 {
+		r.scopes = append(r.scopes[:0], r.scopes[1:]...)
+	}
+	r.scopes = append(r.scopes, scope)
+}
+
+// scope names the line in which requests of the route wait.
+func (r *route) scope() string {
+	switch len(r.scopes) {
+	case 0:
+		return ""
+	case 1:
+		return r.scopes[0]
+	}
+	scope := r.scopes[0]
+	for _, s := range r.scopes[1:] {
+		scope += "\x00" + s
+	}
+	return scope
+}
+
+func (r *route) took(now time.Time, d time.Duration) {
+	if r == nil {
+		return
+	}
+	r.samples[r.n%len(r.samples)] = sample{uint32(now.Unix()), uint32(min(d.Milliseconds(), 1<<31))}
+	r.n++
+}
+
+// p95 is the latency that 95 of 100 calls of the last minute stayed within; zero
+// if there were none.
+func (r *route) p95(now time.Time) time.Duration {
+	if r == nil {
+		return 0
+	}
+	var took [len(r.samples)]uint32
+	n, oldest := 0, now.Add(-latencyWindow).Unix()
+	for _, s := range r.samples[:min(r.n, len(r.samples))] {
+		if int64(s.at) < oldest {
+			continue
+		}
+		i := n
+		for ; i > 0 && took[i-1] > s.took; i-- {
+			took[i] = took[i-1]
+		}
+		took[i] = s.took
+		n++
+	}
+	if n == 0 {
+		return 0
+	}
+	return time.Duration(took[n*95/100]) * time.Millisecond
+}
+
+// routeOf identifies the method and path of a request, with what looks like an
+// id in it masked.
+func routeOf(req *http.Request) uint64 {
+	var h maphash.Hash
+	h.SetSeed(routeSeed)
+	h.WriteString(req.Method)
+	if req.URL == nil {
+		return h.Sum64()
+	}
+	for segment := range strings.SplitSeq(req.URL.Path, "/") {
+		h.WriteByte('/')
+		if isID(segment) {
+			h.WriteByte('*')
+		} else {
+			h.WriteString(segment)
+		}
+	}
+	return h.Sum64()
+}
+
+var routeSeed = maphash.MakeSeed()
+
+// isID tells whether a path segment names one of many: a number, a hash, a UUID.
+func isID(s string) bool {
+	digits, hex := 0, 0
+	for i := range len(s) {
+		switch c := s[i]; {
+		case '0' <= c && c <= '9':
+			digits++
+		case 'a' <= c && c <= 'f', 'A' <= c && c <= 'F', c == '-':
+			hex++
+		}
+	}
+	return digits > 0 && (digits == len(s) || digits+hex == len(s) && len(s) >= 7 || digits >= 4 && len(s) >= 12) ||
+		len(s) > 40
+}
