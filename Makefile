@@ -57,7 +57,7 @@ fuzz:
 
 # sim runs the virtual-time simulation of the Limiter and prints its figures.
 sim:
-	go test -count=1 -run '^TestSimulation$$' . -sim.full
+	go test -count=1 -v -run '^TestSimulation$$' . -sim.full
 
 # arena runs the clients against real rate-limiting servers and prints the table.
 arena:
