@@ -201,6 +201,7 @@ func TestTimeInALimitersQueueIsNotTheAttempts(t *testing.T) {
 		r := &Retrier{
 			Base:           &Limiter{Base: &Classifier{Base: base}, Requests: []Rate{{N: 1, Per: 10 * time.Second, Burst: 1}}},
 			AttemptTimeout: 2 * time.Second,
+			MaxAttempts:    1,
 		}
 		for i := range 3 {
 			if resp, err := r.RoundTrip(postChat(t, chatCall)); err != nil || resp.StatusCode != 200 || base.sent() != i+1 {

@@ -50,7 +50,7 @@ func (e *engine) RoundTrip(*http.Request) (*http.Response, error) {
 }
 
 func (e *engine) checkRetry(context.Context, *http.Response, error) (bool, error) {
-	return e.rounds == 1 || !e.series.gaveUp && e.series.next(), nil
+	return e.rounds == 1 || e.series.next(), nil
 }
 
 // leftover is the body of a stand-in. The library reads and closes it only if it
