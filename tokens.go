@@ -1,8 +1,6 @@
 package steadyhttp
 
 import (
-	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -14,7 +12,8 @@ import (
 // "tokens" budget takes the sum.
 type Tokens struct{ Input, Output int64 }
 
-// EstimateTokens reads a request's JSON body through its GetBody. Input is a
+// EstimateTokens reads a request's JSON body, where it lies in memory or through
+// GetBody, without consuming it. Input is a
 // quarter of the bytes of text in it, that is, of all strings that are values;
 // of a picture, sound or file in base64 at most 1000. Token ids count as one
 // each. Output is max_tokens, or whatever the API calls that, times the number
@@ -25,7 +24,7 @@ type Tokens struct{ Input, Output int64 }
 // nothing of the tokens that the API adds by itself. A Limiter needs no more: the
 // server's headers correct the sum with the next response.
 //
-// A body that is not a JSON object, or that has no GetBody, gives zero.
+// A body that is not a JSON object gives zero, and so does one that has no GetBody.
 func EstimateTokens(req *http.Request) Tokens {
 	_, tokens := readFacts(req)
 	return tokens
@@ -81,16 +80,8 @@ func mayBeJSON(h http.Header) bool {
 
 var scanners = sync.Pool{New: func() any { return new(bodyScanner) }}
 
-// scanBody reads a copy of the body of req. What it obtains it closes.
-//
-// Some clients (openai-go, and anthropic-sdk-go for Bedrock and Vertex) hand out
-// one reader again and again, rewound by each call of GetBody, so that to read
-// the copy is to consume Body itself. So GetBody is called once more after the
-// scan, which for all others costs next to nothing. For the same reason a body
-// must not be scanned while an attempt is being sent.
-//
-// If GetBody fails or panics the request says nothing about itself: sending it
-// once might never have called GetBody.
+// scanBody reads the body of req and leaves it as it was. A body that is already
+// sent must not be scanned.
 func scanBody(req *http.Request) (model string, tokens Tokens) {
 	s := scanners.Get().(*bodyScanner)
 	s.reset()
@@ -102,28 +93,4 @@ func scanBody(req *http.Request) (model string, tokens Tokens) {
 		return "", Tokens{} // a copy of another body, which has been replaced since
 	}
 	return s.model, s.tokens()
-}
-
-// peek scans a copy of the body of req, and leaves Body as it was.
-func (s *bodyScanner) peek(req *http.Request) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("steadyhttp: GetBody panicked: %v", p)
-		}
-	}()
-	body, err := req.GetBody()
-	if body == nil {
-		return io.ErrUnexpectedEOF
-	}
-	if err != nil {
-		body.Close()
-		return err
-	}
-	defer func() {
-		body.Close()
-		if rewound, _ := req.GetBody(); rewound != nil {
-			rewound.Close()
-		}
-	}()
-	return s.readFrom(body)
 }

@@ -70,16 +70,71 @@ type countedBody struct {
 
 func (b countedBody) Close() error { *b.closed++; return nil }
 
-func TestBodyIsOnlyReadThroughGetBodyAndEveryCopyClosed(t *testing.T) {
-	var opened, copiesClosed, closed int
+func TestBodyWithoutGetBodySaysNothing(t *testing.T) {
+	closed := 0
 	req := post(t, "https://h/", "application/json", nil)
 	req.Body, req.ContentLength = countedBody{strings.NewReader(chat), &closed}, int64(len(chat))
-	if got := EstimateTokens(req); got != (Tokens{}) {
-		t.Errorf("without GetBody: %+v", got)
+	if got := EstimateTokens(req); got != (Tokens{}) || closed != 0 {
+		t.Errorf("got %+v, closed %d times", got, closed)
 	}
+}
+
+func TestBodyInMemoryIsScannedWhereItLies(t *testing.T) {
+	closed := 0
+	for name, r := range map[string]io.Reader{
+		"bytes.Reader":   bytes.NewReader([]byte(chat)),
+		"strings.Reader": strings.NewReader(chat),
+		"bytes.Buffer":   bytes.NewBufferString(chat),
+	} {
+		for wraps, body := range map[string]io.ReadCloser{
+			"nothing around it":   io.NopCloser(r),
+			"a counter around it": countedBody{r, &closed},
+			"several around it":   &onceCloser{ReadCloser: countedBody{io.NopCloser(r), &closed}},
+			"a Retrier's loan":    new(loan).lend(io.NopCloser(r), -1, nil),
+		} {
+			req := post(t, "https://h/", "application/json", nil)
+			req.Body, req.ContentLength = body, int64(len(chat))
+			req.GetBody = func() (io.ReadCloser, error) { t.Error("GetBody was called"); return nil, io.EOF }
+			if got := EstimateTokens(req); got != (Tokens{4, 5}) {
+				t.Errorf("%s, %s: got %+v", name, wraps, got)
+			}
+		}
+		if rest, _ := io.ReadAll(r); string(rest) != chat || closed != 0 {
+			t.Errorf("%s: %d bytes left, closed %d times", name, len(rest), closed)
+		}
+	}
+}
+
+func TestBodyThatWasReadIsAskedForAgain(t *testing.T) {
+	req := post(t, "https://h/", "application/json", strings.NewReader(chat))
+	io.ReadAll(req.Body)
+	if got := ModelKey(req); got != "gpt-5" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestStackAsksForNoCopyOfABodyInMemory(t *testing.T) {
+	server := &http.Client{Transport: NewTransport(tracedBase(func(req *http.Request) (*http.Response, error) {
+		io.Copy(io.Discard, req.Body)
+		req.Body.Close()
+		return canned(200, nil, "")(req)
+	}))}
+	req := post(t, "https://h/v1/chat/completions", "application/json", strings.NewReader(chat))
+	req.GetBody = func() (io.ReadCloser, error) { t.Error("GetBody was called"); return nil, io.EOF }
+	resp, err := server.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+}
+
+func TestBodyElsewhereIsReadFromCopiesThatAreClosed(t *testing.T) {
+	var opened, copiesClosed, closed int
+	req := post(t, "https://h/", "application/json", nil)
+	req.Body, req.ContentLength = opaque(strings.NewReader(chat), &closed), int64(len(chat))
 	req.GetBody = func() (io.ReadCloser, error) {
 		opened++
-		return countedBody{strings.NewReader(chat), &copiesClosed}, nil
+		return opaque(strings.NewReader(chat), &copiesClosed), nil
 	}
 	if got := EstimateTokens(req); got != (Tokens{4, 5}) {
 		t.Errorf("got %+v", got)
@@ -88,6 +143,17 @@ func TestBodyIsOnlyReadThroughGetBodyAndEveryCopyClosed(t *testing.T) {
 		t.Errorf("%d bytes left, %d closed; %d copies, %d closed", len(rest), closed, opened, copiesClosed)
 	}
 }
+
+// opaque is a body that nobody can look into.
+func opaque(r io.Reader, closed *int) io.ReadCloser { return hiddenBody{r, closed} }
+
+type hiddenBody struct {
+	r      io.Reader
+	closed *int
+}
+
+func (b hiddenBody) Read(p []byte) (int, error) { return b.r.Read(p) }
+func (b hiddenBody) Close() error               { *b.closed++; return nil }
 
 // sharedReader sets Body and GetBody as openai-go does with a *bytes.Reader, and
 // anthropic-sdk-go for Bedrock and Vertex: each copy is the one reader, rewound.
@@ -117,11 +183,23 @@ func TestScanLeavesASharedReaderWhereItWas(t *testing.T) {
 	for name, body := range map[string][]byte{"object": []byte(chat), "list": []byte("[" + chat + "]"), "big": big} {
 		req := post(t, "https://h/", "application/json", nil)
 		sharedReader(req, body)
-		req.Body = &onceCloser{ReadCloser: req.Body}
-		RequestKey(req)
-		EstimateTokens(req)
-		if got, err := io.ReadAll(req.Body); err != nil || !bytes.Equal(got, body) {
-			t.Errorf("%s: %d of %d bytes left to send, %v", name, len(got), len(body), err)
+		closed, getBody, plain := 0, req.GetBody, req.Body
+		for how, hide := range map[string]func(io.ReadCloser) io.ReadCloser{
+			"as it is":    func(b io.ReadCloser) io.ReadCloser { return b },
+			"once closed": func(b io.ReadCloser) io.ReadCloser { return &onceCloser{ReadCloser: b} },
+			"opaque":      func(b io.ReadCloser) io.ReadCloser { return opaque(b, &closed) },
+		} {
+			req.Body = hide(plain)
+			req.GetBody = func() (io.ReadCloser, error) {
+				b, err := getBody()
+				return hide(b), err
+			}
+			RequestKey(req)
+			EstimateTokens(req)
+			if got, err := io.ReadAll(req.Body); err != nil || !bytes.Equal(got, body) {
+				t.Errorf("%s, %s: %d of %d bytes left to send, %v", name, how, len(got), len(body), err)
+			}
+			getBody()
 		}
 	}
 }
@@ -167,6 +245,7 @@ func TestFailingGetBodySaysNothing(t *testing.T) {
 		},
 	} {
 		req := post(t, "https://h/", "application/json", strings.NewReader(chat))
+		req.Body = opaque(req.Body, new(int))
 		req.GetBody = getBody
 		if model, tokens := readFacts(req); model != "" || tokens != (Tokens{}) {
 			t.Errorf("%s: got %q, %+v", name, model, tokens)
@@ -196,6 +275,7 @@ func TestEmptyBodyNeverAsksAStaleGetBody(t *testing.T) {
 func TestBodyIsScannedOnceForAllAttemptsOfACall(t *testing.T) {
 	req := post(t, "https://h/", "application/json", strings.NewReader(chat))
 	scans, getBody := 0, req.GetBody
+	req.Body = opaque(req.Body, new(int))
 	req.GetBody = func() (io.ReadCloser, error) { scans++; return getBody() }
 	first, a, _ := joinAttempt(req, roleLimiter, time.Now())
 	again := &attempt{Context: req.Context(), call: a.call, number: 2}
@@ -204,7 +284,7 @@ func TestBodyIsScannedOnceForAllAttemptsOfACall(t *testing.T) {
 			t.Errorf("got %q, %+v", ModelKey(req), EstimateTokens(req))
 		}
 	}
-	if scans != 2 { // one to read, one to rewind
+	if scans != 1 {
 		t.Errorf("GetBody was called %d times", scans)
 	}
 
@@ -229,8 +309,8 @@ func TestFactsAreSafeForConcurrentAttempts(t *testing.T) {
 
 func TestScanningABigBodyHoldsLittle(t *testing.T) {
 	body := string(chatBody(1 << 20))
-	req := post(t, "https://h/", "application/json", struct{ io.Reader }{nil})
-	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil }
+	req := post(t, "https://h/", "application/json", opaque(nil, nil))
+	req.GetBody = func() (io.ReadCloser, error) { return opaque(strings.NewReader(body), new(int)), nil }
 	allocated := testing.Benchmark(func(b *testing.B) {
 		for b.Loop() {
 			EstimateTokens(req)
