@@ -161,9 +161,10 @@ type stated struct {
 	ok    bool
 }
 
-// offer keeps value if it is the first, or of a lower rank.
+// offer keeps value if it is the first, or of a lower rank. Of two spellings of
+// one name it keeps the same one, in whatever order they come.
 func (s *stated) offer(value string, rank uint8) {
-	if value = trim(value); value != "" && (!s.ok || rank < s.rank) {
+	if value = trim(value); value != "" && (!s.ok || rank < s.rank || rank == s.rank && value < s.value) {
 		*s = stated{value, rank, true}
 	}
 }

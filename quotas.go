@@ -33,9 +33,18 @@ func newBucket(resource string) bucket {
 
 // setReset keeps m if no better header has told the reset.
 func (b *bucket) setReset(f quotaField, m moment) {
-	if f > b.resetField {
+	if f > b.resetField || f == b.resetField && m.after(b.reset) {
 		b.reset, b.resetField = m, f
 	}
+}
+
+// less is the lesser of a number and what was stated before. One header may come
+// under two spellings of its name, in no order.
+func less(before, n int64) int64 {
+	if before == unstated {
+		return n
+	}
+	return min(before, n)
 }
 
 // quotaFacts gathers what the headers of a response say of quotas.
@@ -98,7 +107,7 @@ func (q *quotaFacts) add(row *headerRow, rest string, values []string) {
 			q.set(row, name, value)
 		}
 	case kindScope:
-		q.scope = scopeName(value)
+		q.scope = max(q.scope, scopeName(value))
 	case kindPolicy:
 		for _, v := range values[:min(len(values), maxQuotas)] {
 			list := commas(v)
@@ -129,19 +138,19 @@ func (q *quotaFacts) set(row *headerRow, n *quotaName, value string) {
 	case quotaLimit:
 		if limit, w, ok := q.parseLimitList(value); ok {
 			b := q.bucket(row, n)
-			b.limit, b.window = limit, max(w, b.window)
+			b.limit, b.window = less(b.limit, limit), max(w, b.window)
 		}
 	case quotaRemaining:
 		item, params, _ := strings.Cut(single(value), ";")
 		if remaining, ok := count(item); ok {
 			b := q.bucket(row, n)
-			b.remaining = remaining
+			b.remaining = less(b.remaining, remaining)
 			b.setParams(params)
 		}
 	case quotaPeriod, quotaRefill:
 		if d := parsePeriod(value, n.millis); d > 0 {
 			b := q.bucket(row, n)
-			b.window, b.refills = d, n.field == quotaRefill
+			b.window, b.refills = max(b.window, d), b.refills || n.field == quotaRefill
 		}
 	default:
 		if m, ok := parseMoment(single(value)); ok {
@@ -172,7 +181,7 @@ func (q *quotaFacts) setUsage(row *headerRow, value string) {
 	l, isLimit := natural(trim(limit))
 	if isUsed && isLimit {
 		b := q.bucket(row, &quotaName{resource: "requests"})
-		b.limit, b.remaining = l, max(l-u, 0)
+		b.limit, b.remaining = less(b.limit, l), less(b.remaining, max(l-u, 0))
 	}
 }
 
@@ -195,6 +204,7 @@ func resourceName(rest string) string {
 
 // quotas puts together what was gathered.
 func (q *quotaFacts) quotas(c clock) []Quota {
+	q.sort()
 	for i := range q.buckets {
 		q.buckets[i].settle()
 	}
@@ -214,6 +224,28 @@ func (q *quotaFacts) quotas(c clock) []Quota {
 	}
 	sortQuotas(out)
 	return out
+}
+
+// sort orders the buckets by their names, because headers come in no order, and
+// what is joined and merged must not depend on it.
+func (q *quotaFacts) sort() {
+	for i := 1; i < len(q.buckets); i++ { // there are two or three
+		for j := i; j > 0 && q.buckets[j].before(&q.buckets[j-1]); j-- {
+			q.buckets[j], q.buckets[j-1] = q.buckets[j-1], q.buckets[j]
+		}
+	}
+}
+
+func (b *bucket) before(o *bucket) bool {
+	switch {
+	case b.row != o.row:
+		return b.row.name < o.row.name
+	case b.resource != o.resource:
+		return b.resource < o.resource
+	case b.suffix != o.suffix:
+		return b.suffix < o.suffix
+	}
+	return b.variant < o.variant
 }
 
 // remove takes the bucket at i out; the order of the others may change.

@@ -40,6 +40,15 @@ func (m moment) wait(c clock) time.Duration {
 	return c.until(m.at)
 }
 
+// after tells whether m is later than o, as far as they compare: a delay comes
+// after any absolute time.
+func (m moment) after(o moment) bool {
+	if m.at.IsZero() != o.at.IsZero() {
+		return m.at.IsZero()
+	}
+	return m.in > o.in || m.at.After(o.at)
+}
+
 // inMillis is m, whose number was one of milliseconds after all.
 func (m moment) inMillis() moment {
 	return moment{in: m.in / 1000, resolution: max(m.resolution/1000, 1)}
