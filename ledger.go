@@ -1,6 +1,9 @@
 package steadyhttp
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // budgets is what a Limiter's queue asks about one key: two atomic steps and a
 // forecast, so that a store which many processes share can take the place of
@@ -275,7 +278,7 @@ func (l *ledger) read(now instant, c *claim, q *Quota, denied bool) (b *budget, 
 			return nil, false
 		}
 	}
-	c.route.add(id.scope)
+	c.route.add(b.scope)
 	r := reading{
 		limit: float64(q.Limit), remaining: float64(q.Remaining),
 		sent: c.sent, arrived: now, resolution: q.resolution,
@@ -327,6 +330,8 @@ func (l *ledger) adopt(now instant, id budgetID) *budget {
 	if bit == 0 {
 		return nil
 	}
+	// What is kept is not to keep the whole of the header that it was part of.
+	id.scope, id.resource = strings.Clone(id.scope), strings.Clone(id.resource)
 	b := &budget{budgetID: id, bit: bit}
 	l.budgets = append(l.budgets, b)
 	for c := l.first; c != nil; c = c.next {
