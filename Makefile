@@ -9,7 +9,7 @@ each    = @set -e; for dir in $(MODULES); do echo "== $$(basename $$dir)"; (cd $
 FUZZTIME  ?= 30s
 BENCHTIME ?= 1s
 
-.PHONY: all test lint fmt vet staticcheck vuln bench fuzz sim arena arena-short demo
+.PHONY: all test lint fmt vet staticcheck vuln bench fuzz sim soak arena arena-short demo
 
 all: lint test
 
@@ -58,6 +58,12 @@ fuzz:
 # sim runs the virtual-time simulation of the Limiter and prints its figures.
 sim:
 	go test -count=1 -v -run '^TestSimulation$$' . -sim.full
+
+# soak has 200 callers at work for a minute, under the race detector, and prints
+# what they come to and what the process holds meanwhile. It also sends requests
+# of a million keys.
+soak:
+	go test -race -count=1 -timeout 20m -v -run '^(TestSoak|TestManyKeysHoldTenThousand)$$' . -soak
 
 # arena runs the clients against real rate-limiting servers and prints the table.
 arena:
