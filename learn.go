@@ -11,7 +11,11 @@ func (b *budget) observe(r reading) (changed bool) {
 	kind, limit := b.kind, b.limit
 	isNew := b.updated.IsZero()
 	b.updated = r.arrived
-	if b.size(r); r.remaining < 0 || r.sent.Before(b.sized) && r.limit > 0 && r.limit != b.limit && !b.perReset {
+	b.size(r)
+	if isNew && r.remaining < 0 { // a limit in so much time, and no more: what is sent is counted here
+		b.kind, b.best, b.at = refillGradual, b.limit, r.sent
+	}
+	if r.remaining < 0 || r.sent.Before(b.sized) && r.limit > 0 && r.limit != b.limit && !b.perReset {
 		return isNew || b.limit != limit
 	}
 	if r.reset.known() {

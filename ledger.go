@@ -271,8 +271,8 @@ func (l *ledger) read(now instant, c *claim, q *Quota, denied bool) (b *budget, 
 		}
 	}
 	if b == nil {
-		if q.Limit <= 0 && q.Remaining < 0 || q.Limit == 0 {
-			return nil, false // says nothing, or nothing that could ever admit a request
+		if q.Limit == 0 || q.Remaining < 0 && (q.Limit < 0 || q.Window <= 0) {
+			return nil, false // nothing that could ever admit a request, or that could be told to be spent
 		}
 		if b = l.adopt(now, id); b == nil {
 			return nil, false
@@ -288,7 +288,7 @@ func (l *ledger) read(now instant, c *claim, q *Quota, denied bool) (b *budget, 
 		r.reset = l.resetOf(now, c.sent, q)
 	}
 	changed = b.observe(r)
-	b.drop(c, false)
+	b.drop(c, r.remaining < 0)
 	return b, changed
 }
 
