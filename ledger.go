@@ -362,7 +362,7 @@ func (l *ledger) obey(now instant, c *claim, a ending, spoken []*budget) {
 	if a.Class != ClassRateLimited {
 		return
 	}
-	explained, strict := false, (*budget)(nil)
+	explained, strict := len(a.Quotas) == 0 && l.spent(c), (*budget)(nil)
 	for i := range a.Quotas {
 		q := &a.Quotas[i]
 		cost := c.cost.of(q.Resource)
@@ -402,6 +402,17 @@ func (l *ledger) obey(now instant, c *claim, a ending, spoken []*budget) {
 func (l *ledger) rate(now instant) float64 {
 	from := l.lagging[0]
 	return float64(l.total.requests-from.total.requests) / max(now.Sub(from.at), reorder).Seconds()
+}
+
+// spent tells whether the last word of the headers was that next to nothing is
+// left for such a request. Some servers send them with all answers but denials.
+func (l *ledger) spent(c *claim) bool {
+	for _, b := range l.budgets {
+		if b.limit > 0 && c.route.has(b.scope) && b.best < max(2, b.limit*0.02, c.cost.of(b.resource)) {
+			return true
+		}
+	}
+	return false
 }
 
 // derived tells whether a time to come back is only the reset of a quota, which
