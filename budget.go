@@ -201,8 +201,13 @@ type readiness struct {
 // ready is when a request of such a cost can be sent, behind others that cost
 // ahead in all, with spare kept back.
 func (b *budget) ready(now instant, ahead, cost, spare float64) readiness {
-	if !b.rolled && b.steps() && !now.Before(b.over(now)) {
+	if !b.rolled && b.steps() && (b.whole || b.probe != nil) && !now.Before(b.over(now)) {
 		b.roll()
+	}
+	if lo := b.turn.at.lo; b.slide > 0 && b.turn.at.known() && b.at.Before(lo) && lo.Before(now) {
+		// What came back until the window ended is used up by the next one, into
+		// which this one slides: the first answer tells how much.
+		b.best, b.at = min(b.level(now)+b.pending, b.margin()+1), now
 	}
 	need, have := ahead+b.clamp(cost, spare)+spare, b.level(now)
 	if need <= have {

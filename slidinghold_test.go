@@ -1,0 +1,60 @@
+package steadyhttp
+
+import (
+	"testing"
+	"time"
+)
+
+// spentWindow is a budget of 50 in windows of which one is spent: its end is said
+// to be in 4 to 5 s.
+func spentWindow(now instant) *budget {
+	b := &budget{budgetID: budgetID{resource: "requests"}}
+	for i := range 5 {
+		sent := now.Add(time.Duration(i) * time.Millisecond)
+		b.observe(reading{
+			limit: 50, remaining: float64(4 - i), sent: sent, arrived: sent.Add(20 * time.Millisecond),
+			reset: timeSpan{now.Add(4 * time.Second), now.Add(5 * time.Second)}, resolution: time.Second,
+		})
+	}
+	return b
+}
+
+// A hold may last beyond the end of a window. If nobody has seen yet what comes
+// back there, it is one request that sees it.
+func TestUnknownWindowThatEndedUnseenIsAskedByOneRequest(t *testing.T) {
+	const now = instant(time.Hour)
+	b := spentWindow(now)
+	if r := b.ready(now.Add(10*time.Second), 0, 1, 1); !r.probe || r.at.After(now.Add(10*time.Second)) {
+		t.Errorf("long after the end: %+v, want a probe at once", r)
+	}
+	if have := b.level(now.Add(10 * time.Second)); have > 1 {
+		t.Errorf("%.0f are left, want none before the probe is answered", have)
+	}
+	b.whole = true // as other windows have shown
+	if r := b.ready(now.Add(10*time.Second), 40, 1, 1); r.probe || r.at.After(now.Add(10*time.Second)) {
+		t.Errorf("long after the end of a window as known: %+v, want all at once", r)
+	}
+}
+
+// What slid out of the last window before this one ended counts in the next.
+func TestWhatSlidInIsNotCarriedOverTheEndOfTheWindow(t *testing.T) {
+	const now = instant(time.Hour)
+	for _, tt := range []struct {
+		after time.Duration
+		want  bool // 30 at once
+	}{
+		{3900 * time.Millisecond, true},
+		{4100 * time.Millisecond, false},
+		{10 * time.Second, false},
+	} {
+		b := spentWindow(now)
+		b.slide = 10
+		at := now.Add(tt.after)
+		if got := !b.ready(at, 29, 1, 1).at.After(at); got != tt.want {
+			t.Errorf("30 at once %v later: %v, want %v", tt.after, got, tt.want)
+		}
+		if !tt.want && b.ready(at, 0, 1, 1).at.After(at) {
+			t.Errorf("one request %v later has to wait, want it to ask", tt.after)
+		}
+	}
+}
