@@ -38,7 +38,7 @@ type soak struct {
 
 const attemptNumber = "X-Soak-Attempt"
 
-// RoundTrip is the base: it numbers the attempts.
+// base numbers the attempts.
 func (s *soak) base(next http.RoundTripper) roundTrip {
 	return func(req *http.Request) (*http.Response, error) {
 		n := s.attempts.Add(1)
@@ -59,7 +59,7 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
-// ServeHTTP is a server with every kind of trouble, and an outage now and then.
+// server has every kind of trouble, and an outage now and then.
 func (s *soak) server(outage time.Duration) http.HandlerFunc {
 	began := time.Now()
 	return func(rw http.ResponseWriter, r *http.Request) {
@@ -71,7 +71,7 @@ func (s *soak) server(outage time.Duration) http.HandlerFunc {
 		h.Set("X-Ratelimit-Limit-Requests", "100000")
 		h.Set("X-Ratelimit-Remaining-Requests", strconv.Itoa(100000-n%1000))
 		h.Set("X-Ratelimit-Reset-Requests", "1s")
-		if outage > 0 && time.Since(began)%(10*outage) > 9*outage {
+		if outage > 0 && time.Since(began)%(5*outage) > 3*outage {
 			http.Error(rw, "down", http.StatusServiceUnavailable)
 			return
 		}
