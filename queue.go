@@ -77,6 +77,9 @@ func (q *queue) admit(now time.Time, key string, r request) (w *waiter, expected
 	}
 	scope := w.claim.route.scope()
 	l, place := q.placeLocked(scope, w.order)
+	if l == nil && q.waiting > 0 {
+		q.pumpLocked(now, key) // what is there is first for those of other scopes who wait for it
+	}
 	if l == nil || place == 0 {
 		if at, _, ok := q.ledger.take(now, &w.claim); ok {
 			w.admitted = true
