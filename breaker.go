@@ -118,14 +118,13 @@ func (b *Breaker) RoundTrip(req *http.Request) (*http.Response, error) {
 	// A Limiter below asks when it has admitted the request; one whose context is
 	// over will not be sent.
 	queues := limiterBelow(b.Base) || req.Context().Err() != nil
+	defer p.abandon(req)
 	if err := p.arrive(now, !queues); err != nil {
-		closeBody(req)
 		if req.Context().Err() != nil { // whoever has given up is not told to come back
 			err = ended(req.Context())
 		}
 		return nil, err
 	}
-	defer p.abandon(req)
 	resp, err := baseOf(b.Base).RoundTrip(out)
 	v := settle(a, req, resp, err)
 	now = time.Now()

@@ -377,8 +377,8 @@ func (p *pass) leaveLocked(now time.Time, t tally, retryAt time.Time) StateInfo 
 	return c.movedLocked(from, now, retryAt)
 }
 
-// abandon is for a Base that panicked, which says nothing of the server: the
-// slot is given back and the request's body closed.
+// abandon is for a request that was refused, or whose Base or hook panicked, which
+// says nothing of the server: the slot is given back and the request's body closed.
 func (p *pass) abandon(req *http.Request) {
 	if p.left { // written by this goroutine alone
 		return

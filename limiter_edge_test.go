@@ -51,6 +51,54 @@ func TestAnswerOfAnotherScopeLeavesPendingClaimsAlone(t *testing.T) {
 	}
 }
 
+func TestNewcomerOfAnotherScopeDoesNotOvertake(t *testing.T) {
+	now := time.Now()
+	q := (&Limiter{Requests: []Rate{{N: 1, Per: time.Hour, Burst: 1}}}).newQueue("k")
+	q.routeLocked(1).add("core")
+	q.routeLocked(2).add("search")
+	arrive := func(after time.Duration, route uint64) *waiter {
+		w, _, err := q.admit(now.Add(after), "k", request{
+			cost: cost{requests: 1}, route: route, began: now.Add(after), maxWait: 10 * time.Hour, maxQueue: 10,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w
+	}
+	arrive(0, 1)
+	early := arrive(time.Second, 1)
+	late := arrive(time.Hour+time.Second, 2) // the timer has not rung yet
+	if !early.admitted || late.admitted {
+		t.Errorf("who waits first is admitted: %t; who comes later: %t", early.admitted, late.admitted)
+	}
+	q.leave(now.Add(time.Hour), "k", late)
+}
+
+func TestPanicOfAHookKeepsNoProbesSlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		answer := 503
+		b := &Breaker{Failures: 1, ProbeTimeout: -1, Base: tracedBase(func(req *http.Request) (*http.Response, error) {
+			return canned(answer, nil, "")(req)
+		})}
+		b.RoundTrip(edgeRequest(t, t.Context()))
+		time.Sleep(2 * time.Second)
+		answer = 200
+		body := &edgeBody{}
+		req := edgeRequest(t, WithTrace(t.Context(), &Trace{StateChanged: func(StateInfo) { panic("hook") }}))
+		req.Body = body
+		func() {
+			defer func() { recover() }()
+			b.RoundTrip(req)
+		}()
+		if body.closed.Load() == 0 {
+			t.Error("the request's body is open")
+		}
+		if resp, err := b.RoundTrip(edgeRequest(t, t.Context())); err != nil || resp.StatusCode != 200 {
+			t.Errorf("the slot is lost: %v", err)
+		}
+	})
+}
+
 func TestConfiguredCeilingsHoldForLongerThanAnHour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &Limiter{
