@@ -684,7 +684,7 @@ func TestNoTimerIsLeft(t *testing.T) {
 				s.requests, s.responses = nil, nil
 				s.mu.Unlock()
 				for range 5 {
-					time.Sleep(1) // lets go of timers that were stopped
+					time.Sleep(time.Nanosecond) // lets go of timers that were stopped
 					if runtime.GC(); value.Value() == nil {
 						break
 					}

