@@ -80,6 +80,11 @@ func echoes() map[string]roundTrip {
 	}
 	return map[string]roundTrip{
 		"200": answer(200, http.Header{"X-Ratelimit-Limit": {"100"}, "X-Ratelimit-Remaining": {"50"}, "X-Ratelimit-Reset": {"60"}}),
+		"400 with a sentence for a code": func(req *http.Request) (*http.Response, error) {
+			resp, err := answer(400, nil)(req)
+			resp.Body = io.NopCloser(strings.NewReader(`{"code":"Incorrect key ` + secret + `","error":"no"}`))
+			return resp, err
+		},
 		"401": answer(401, nil), "429": answer(429, http.Header{"Retry-After": {"1"}}), "429 for long": answer(429, http.Header{"Retry-After": {"600"}}),
 		"500": answer(500, nil), "503": answer(503, http.Header{"Retry-After": {"1"}}),
 		"an error": func(req *http.Request) (*http.Response, error) {
@@ -115,6 +120,9 @@ func (e *emitted) Write(p []byte) (int, error) {
 // error, which are the caller's to see.
 func (e *emitted) attempt(what string, i steadyhttp.AttemptInfo) {
 	i.Outcome.Message, i.Err = "", nil
+	if strings.Contains(i.Outcome.Code, " ") {
+		i.Outcome.Code = "" // a message too
+	}
 	e.add(what, i)
 }
 

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"syscall"
 	"time"
+	"unicode"
 )
 
 // Trace is a set of hooks that are called as a request passes the layers. Any
@@ -173,9 +175,18 @@ func (i AttemptInfo) attrs() []slog.Attr {
 		slog.String("key", i.Key), slog.String("method", i.Method), slog.String("host", i.Host),
 		slog.Int("attempt", i.Attempt), slog.String("class", i.Outcome.Class.String()),
 		slog.Duration("duration", i.Duration),
-		stringAttr("error", errorKind(i.Err)), stringAttr("code", i.Outcome.Code),
+		stringAttr("error", errorKind(i.Err)), stringAttr("code", wordOrNone(i.Outcome.Code)),
 		stringAttr("request_id", i.Outcome.RequestID), timeAttr("retry_at", i.Outcome.RetryAt),
 	}
+}
+
+// wordOrNone is s if it is one word. Some APIs have a sentence for a code, which may
+// quote the request as their messages do.
+func wordOrNone(s string) string {
+	if strings.ContainsFunc(s, unicode.IsSpace) {
+		return ""
+	}
+	return s
 }
 
 // stringAttr is left out of the log if value is empty, as handlers do with the
