@@ -10,8 +10,6 @@ func (s timeSpan) known() bool { return !s.hi.IsZero() }
 // widened is s with d added at both ends.
 func (s timeSpan) widened(d time.Duration) timeSpan { return timeSpan{s.lo.Add(-d), s.hi.Add(d)} }
 
-func (s timeSpan) overlaps(o timeSpan) bool { return !s.lo.After(o.hi) && !o.lo.After(s.hi) }
-
 // meet is what two spans have in common; ok is false if that is nothing.
 func (s timeSpan) meet(o timeSpan) (m timeSpan, ok bool) {
 	m = s
