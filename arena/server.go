@@ -38,7 +38,7 @@ var extraServers = []server{
 	{"haproxy", sliding, 0, silent, haproxyServer},
 	{"echo", bucket, 0, silent, echoServer},
 	{"fiber", window, 0, states, fiberServer(false)},
-	{"fiber sliding", sliding, 0, slides, fiberServer(true)},
+	{"fiber sliding", sliding, 0, steps, fiberServer(true)},
 	{"express", window, 0, states, expressServer("")},
 	{"express draft 6", window, 0, states, expressServer("legacyHeaders: false, standardHeaders: 'draft-6'")},
 	{"express draft 7", window, 0, states, expressServer("legacyHeaders: false, standardHeaders: 'draft-7'")},
@@ -58,6 +58,7 @@ type bound struct {
 var (
 	states = bound{denied: 0.03, times: 1.1, plus: time.Second} // headers say what is left
 	slides = bound{denied: 0.06, times: 1.1, plus: time.Second} // headers say it, but more comes back sooner
+	steps  = bound{denied: 0.15, times: 1.8}                    // headers say it, but a fifth comes back in a second, at once
 	silent = bound{denied: 0.20, times: 1.3}                    // no headers: the burst is found by exceeding it
 )
 
