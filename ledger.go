@@ -93,7 +93,7 @@ const (
 // spare is what must remain of b after a claim.
 func (l *ledger) spare(now instant, b *budget, c *claim) float64 {
 	spare := b.margin()
-	if c.batch && now.Sub(l.interactive) < keptFor {
+	if c.batch && !l.interactive.IsZero() && now.Sub(l.interactive) < keptFor {
 		spare += float64(int64(b.limit) / 10)
 	}
 	return spare
