@@ -25,7 +25,7 @@ type job struct {
 
 var (
 	fullJob  = job{calls: 175, workers: 32, limit: 50, per: 5 * time.Second, latency: 20 * time.Millisecond, timeout: 50 * time.Second}
-	shortJob = job{calls: 110, workers: 32, limit: 50, per: 5 * time.Second, latency: 20 * time.Millisecond, timeout: 25 * time.Second}
+	shortJob = job{calls: 140, workers: 32, limit: 50, per: 5 * time.Second, latency: 20 * time.Millisecond, timeout: 25 * time.Second}
 )
 
 // rate is what the server admits in the long run, in calls per second.
