@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"runtime"
 	"sync"
@@ -43,9 +44,11 @@ func peekBody(ctx context.Context, resp *http.Response) (data []byte, more bool)
 		size = int(min(n+1, maxPeek)) // one more, for the Read that returns io.EOF
 	}
 	p := &peekedBody{body: resp.Body, buf: make([]byte, 0, size), filled: make(chan struct{})}
+	announced := resp.Trailer.Clone()
 	resp.Body = p
 	go p.fill()
 	p.await(ctx)
+	p.keepTrailer(resp, announced)
 	return p.peeked()
 }
 
@@ -60,6 +63,34 @@ type peekedBody struct {
 	err     error  // of the body, once fill has met it
 	stopped bool   // fill begins no further Read
 	closed  bool
+
+	resp    *http.Response
+	trailer http.Header // of resp, until the caller meets the end of the body
+}
+
+// keepTrailer takes back the trailer that came with the end of the body: until the
+// caller has read that far, a response has the names that were announced, and
+// ReverseProxy announces what it finds.
+func (p *peekedBody) keepTrailer(resp *http.Response, announced http.Header) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err == nil || len(resp.Trailer) == 0 {
+		return
+	}
+	p.resp, p.trailer = resp, resp.Trailer
+	resp.Trailer = announced
+}
+
+// endLocked is the end of the body, as the caller meets it.
+func (p *peekedBody) endLocked() error {
+	if p.trailer != nil {
+		if p.resp.Trailer == nil {
+			p.resp.Trailer = make(http.Header, len(p.trailer))
+		}
+		maps.Copy(p.resp.Trailer, p.trailer)
+		p.trailer = nil
+	}
+	return p.err
 }
 
 // fill reads ahead until the body ends, maxPeek is reached or it is stopped.
@@ -155,11 +186,11 @@ func (p *peekedBody) next(b []byte) (n int, err error, ahead bool) {
 		n = copy(b, p.buf[p.off:])
 		p.off += n
 		if p.off == len(p.buf) {
-			err = p.err
+			err = p.endLocked()
 		}
 		return n, err, true
 	}
-	return 0, p.err, p.err != nil
+	return 0, p.endLocked(), p.err != nil
 }
 
 // Close closes the body, which ends a Read that is under way.

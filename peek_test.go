@@ -5,10 +5,12 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -316,6 +318,58 @@ func TestCustomClassifyHasTheFirstWord(t *testing.T) {
 		resp, _ := c.RoundTrip(req)
 		if got := OutcomeOf(resp, nil).Class; got != want {
 			t.Errorf("a custom Classify that says %v: got %v, want %v", class, got, want)
+		}
+	}
+}
+
+// A trailer comes with the end of the body. That the Classifier has read that far
+// is nobody's business.
+func TestTrailerOfAnErrorComesWithTheEndOfItsBody(t *testing.T) {
+	for _, http2 := range []bool{false, true} {
+		for _, announced := range []bool{false, true} {
+			t.Run(fmt.Sprintf("HTTP/2 %t, announced %t", http2, announced), func(t *testing.T) {
+				s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					if announced {
+						w.Header().Set("Trailer", "X-Announced")
+					}
+					w.WriteHeader(http.StatusNotFound)
+					io.WriteString(w, "gone")
+					w.(http.Flusher).Flush()
+					if announced {
+						w.Header().Set("X-Announced", "one")
+					}
+					w.Header().Set(http.TrailerPrefix+"X-Unannounced", "two")
+				}))
+				if s.EnableHTTP2 = http2; http2 {
+					s.StartTLS()
+				} else {
+					s.Start()
+				}
+				defer s.Close()
+
+				bare, err := s.Client().Get(s.URL)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer bare.Body.Close()
+				client := &http.Client{Transport: NewTransport(s.Client().Transport)}
+				resp, err := client.Get(s.URL)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer resp.Body.Close()
+				if got, want := resp.Trailer, bare.Trailer; !reflect.DeepEqual(got, want) {
+					t.Errorf("before the body is read: got %v, want %v", got, want)
+				}
+				for _, r := range []*http.Response{bare, resp} {
+					if b, err := io.ReadAll(r.Body); string(b) != "gone" || err != nil {
+						t.Errorf("body: got %q, %v", b, err)
+					}
+				}
+				if got, want := resp.Trailer, bare.Trailer; !reflect.DeepEqual(got, want) || len(got) == 0 {
+					t.Errorf("after the body is read: got %v, want %v", got, want)
+				}
+			})
 		}
 	}
 }
