@@ -6,8 +6,9 @@ type cost struct {
 	tokens   Tokens
 }
 
-// of is the share that counts against a resource. A resource of another kind
-// costs nothing: it holds requests back only when the server has denied one.
+// of is the share that counts against a resource. What a request uses of a
+// resource of another kind is not known, and counts as nothing: such a budget
+// holds requests back only while the server says that it is spent.
 func (c cost) of(resource string) float64 {
 	switch resource {
 	case "requests":

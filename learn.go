@@ -52,7 +52,7 @@ func (b *budget) size(r reading) {
 	}
 	if b.limit > 0 && limit != b.limit && !b.perReset {
 		b.ref, b.stretch = note{}, 0
-		b.mark = 0 // whatever was known was of another limit
+		b.mark, b.opening = 0, r.snapshot() // whatever was known was of another limit
 	}
 	b.limit, b.sized = limit, r.sent
 	if b.perReset && r.reset.known() && r.limit > 0 {

@@ -1,0 +1,248 @@
+package steadyhttp
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/steadyhttp/steadyhttp/steadytest"
+)
+
+// learnFrom sends requests to a server with one limit, as many as it admits, in
+// virtual time, and returns what the Limiter then knows of it.
+func learnFrom(t *testing.T, p *steadytest.Provider, requests int, apart time.Duration) *budget {
+	t.Helper()
+	l := &Limiter{Base: &Classifier{Base: p}, Key: func(*http.Request) string { return "k" }}
+	ctx := WithPriority(t.Context(), PriorityBatch)
+	for range requests {
+		resp, err := l.RoundTrip(edgeRequest(t, ctx))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		time.Sleep(apart)
+	}
+	for _, e := range entriesOf(&l.keys) {
+		if len(e.value.ledger.budgets) != 1 {
+			t.Fatalf("%d budgets, want one", len(e.value.ledger.budgets))
+		}
+		return e.value.ledger.budgets[0]
+	}
+	t.Fatal("no key")
+	return nil
+}
+
+// written is a dialect of three headers, the reset in seconds, from now or since
+// the epoch.
+func written(reset steadytest.Value) *steadytest.Dialect {
+	return &steadytest.Dialect{Name: "test", Fields: []steadytest.Field{
+		{Name: "X-RateLimit-Limit", Value: steadytest.LimitN},
+		{Name: "X-RateLimit-Remaining", Value: steadytest.RemainingN},
+		{Name: "X-RateLimit-Reset", Value: reset},
+	}}
+}
+
+func TestKindsOfRefillAreToldApart(t *testing.T) {
+	nearest := func(v steadytest.Value) steadytest.Value {
+		return func(q steadytest.Quota, all []steadytest.Quota) string {
+			q.Reset += time.Second / 2
+			return v(q, all)
+		}
+	}
+	resets := map[string]steadytest.Value{
+		"delta cut": steadytest.ResetSeconds(steadytest.Truncate), "delta up": steadytest.ResetSeconds(steadytest.RoundUp),
+		"delta nearest": nearest(steadytest.ResetSeconds(steadytest.Truncate)),
+		"epoch cut":     steadytest.ResetEpoch(steadytest.Truncate), "epoch up": steadytest.ResetEpoch(steadytest.RoundUp),
+		"epoch nearest": nearest(steadytest.ResetEpoch(steadytest.Truncate)),
+	}
+	for _, c := range []struct {
+		kind     steadytest.Kind
+		n        int64
+		per      time.Duration
+		requests int
+		apart    time.Duration
+		want     refill
+		slides   bool
+	}{
+		{steadytest.ContinuousBucket, 60, time.Minute, 70, 100 * time.Millisecond, refillGradual, false},
+		{steadytest.FixedWindow, 20, 10 * time.Second, 70, 100 * time.Millisecond, refillWindow, false},
+		{steadytest.SlidingWindow, 100, 20 * time.Second, 330, 100 * time.Millisecond, refillWindow, true},
+		{steadytest.SlidingLog, 10, 30 * time.Second, 60, 250 * time.Millisecond, refillLog, false},
+	} {
+		for form, reset := range resets {
+			t.Run(fmt.Sprintf("%d/%s", c.kind, form), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					time.Sleep(time.Until(time.Date(2026, 11, 20, 12, 0, 7, 370e6, time.UTC)))
+					p := &steadytest.Provider{
+						Dialect: written(reset), Latency: 20 * time.Millisecond,
+						Limits: []steadytest.Limit{{N: c.n, Per: c.per, Kind: c.kind}},
+					}
+					b := learnFrom(t, p, c.requests, c.apart)
+					kind := b.kind
+					if kind == refillUnknown {
+						kind = refillWindow // is what it is taken for
+					}
+					slides := b.slide > 0 || b.slides > 0
+					if kind != c.want || kind == refillWindow && slides != c.slides {
+						t.Errorf("kind %d, slides %v (%d votes, %d creeps, %d slides, %.2f a second)", b.kind, b.slide > 0, b.votes, b.creeps, b.slides, b.slide)
+					}
+					if got := p.Counts(); got.Denied > 3 {
+						t.Errorf("%d denied of %d", got.Denied, got.Requests)
+					}
+					if l := b.length(); c.kind == steadytest.FixedWindow && l != c.per.Seconds() {
+						t.Errorf("windows of %v s, want %v", l, c.per)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestPeriodOfABucketIsKnown(t *testing.T) {
+	for _, c := range []struct {
+		limit int64
+		per   time.Duration
+	}{{5000, time.Minute}, {200, 24 * time.Hour}, {60, time.Minute}, {50, 5 * time.Second}, {90, 45 * time.Second}} {
+		synctest.Test(t, func(t *testing.T) {
+			p := &steadytest.Provider{Limits: []steadytest.Limit{{N: c.limit, Per: c.per}}, Latency: time.Millisecond}
+			b := learnFrom(t, p, 20, 0)
+			want := float64(c.limit) / c.per.Seconds()
+			if got := b.perSecond(); got > want*1.001 || got < want*0.94 {
+				t.Errorf("%d per %v: %v a second, want %v (period between %v and %v s)", c.limit, c.per, got, want, b.period.lo, b.period.hi)
+			}
+		})
+	}
+}
+
+func TestIntervalsAreRefinedUntilTheyContradict(t *testing.T) {
+	var s interval
+	for _, c := range []struct{ o, want interval }{
+		{interval{10, math.Inf(1)}, interval{10, math.Inf(1)}},
+		{interval{5, 90}, interval{10, 90}},
+		{interval{58, 61}, interval{58, 61}},
+		{interval{60, 70}, interval{60, 61}},
+		{interval{0, 0}, interval{60, 61}},
+		{interval{3, 2}, interval{60, 61}},
+		{interval{9, 11}, interval{9, 11}},
+	} {
+		if s.refine(c.o); s != c.want {
+			t.Fatalf("with %v: %v, want %v", c.o, s, c.want)
+		}
+	}
+}
+
+func TestLimitThatChangesIsTakenOver(t *testing.T) {
+	s := newStory(t)
+	s.answer(0.1, s.send(0), s.left(0.1, 100, 60, 60))
+	old := s.send(1)
+	if changed := s.answer(2.1, s.send(2), s.left(2.1, 50, 10, 58)); !changed {
+		t.Error("a lower limit is no news")
+	}
+	s.wantLevel(2.2, 10) // what is not answered was sent long before
+	s.answer(3, old, s.left(3, 100, 59, 57))
+	if b := s.l.budgets[0]; b.limit != 50 {
+		t.Errorf("an older answer has undone it: %v", b.limit)
+	}
+	s.wantLevel(3, 10)
+	s.answer(4.1, s.send(4), s.left(4.1, 500, 400, 56))
+	s.wantLevel(4.2, 400)
+	if got := len(s.all(4.3)); got != 395 {
+		t.Errorf("%d are sent of 400 that are left of 500, want 395", got)
+	}
+}
+
+func TestRaisedLimitCountsAtOnce(t *testing.T) {
+	s := newStory(t)
+	a := s.send(0)
+	s.answer(0.1, a, s.left(0.1, 100, 10, 60))
+	s.answer(0.3, s.send(0.15), s.left(0.3, 200, 110, 59.8)) // sent only just later
+	s.wantLevel(0.3, 110)
+}
+
+func TestAnswersOfAnOlderWindowAreIgnored(t *testing.T) {
+	s := newStory(t)
+	s.answer(0.1, s.send(0), s.left(0.1, 100, 50, 10))
+	late := s.send(9)
+	s.answer(11.1, s.send(11), s.left(11.1, 100, 99, 9))
+	s.answer(11.5, late, Quota{Resource: "requests", Limit: 100, Remaining: 3, Reset: s.time(10.1), absolute: s.time(10.1)})
+	s.wantLevel(12, 99)
+}
+
+func TestNewWindowBeginsAnew(t *testing.T) {
+	s := newStory(t)
+	s.answer(0.1, s.send(0), s.left(0.1, 100, 3, 10))
+	s.answer(10.3, s.send(10.2), s.left(10.3, 100, 99, 9.8))
+	s.wantLevel(10.4, 99)
+	if l := s.l.budgets[0].length(); l != 10 {
+		t.Errorf("windows of %v s, want 10", l)
+	}
+}
+
+// What is missing at the beginning of a window, and was not used here, is
+// another's, or that of the window before which slides out.
+func TestWhatSlidesOutOfAWindowComesBack(t *testing.T) {
+	s := newStory(t)
+	s.answer(0.1, s.send(0), s.left(0.1, 100, 2, 10))
+	c, _ := s.try(10.2)
+	if c == nil {
+		t.Fatal("nobody asks at the reset")
+	}
+	s.answer(10.3, c, s.left(10.3, 100, 3, 9.8))
+	s.wantWait(10.3, 0) // 3 less the margin, and
+	if got := s.level(12.3); got < 15 || got > 30 {
+		t.Errorf("two seconds later %v are left, want some 22", got)
+	}
+	for now := 12.4; now < 19; now += 0.1 {
+		if c, _ := s.try(now); c != nil { // so it was another's
+			s.deny(now+0.02, c, -1, s.left(now+0.02, 100, 0, 20.1-now-0.02))
+		}
+	}
+	if b := s.l.budgets[0]; b.slide != 0 {
+		t.Errorf("nothing came back, and it still counts on %v a second", b.slide)
+	}
+}
+
+func TestLimitPerResetIsARate(t *testing.T) {
+	s := newStory(t)
+	s.answer(0.01, s.send(0), Quota{Resource: "requests", Limit: 10, Remaining: 49, Reset: s.time(1.01), resolution: time.Second})
+	b := s.l.budgets[0]
+	if b.kind != refillGradual || b.limit != 49 || math.Abs(b.perSecond()-10) > 0.1 {
+		t.Errorf("kind %d, capacity %v, %v a second; want %d, 49, 10", b.kind, b.limit, b.perSecond(), refillGradual)
+	}
+	s.answer(10.01, s.send(10), Quota{Resource: "requests", Limit: 10, Remaining: 59, Reset: s.time(11.01), resolution: time.Second})
+	if b.limit != 59 {
+		t.Errorf("capacity %v, want the most that was seen, 59", b.limit)
+	}
+}
+
+// A delay counts from the sending: the server reckoned it when it admitted the
+// request, and then took its time to answer.
+func TestRelativeResetsCountFromTheSending(t *testing.T) {
+	s := newStory(t)
+	s.answer(8, s.send(0), s.left(8, 100, 1, 10))
+	s.wantWait(8.1, 1.9)
+}
+
+func TestAbsoluteResetsCountOnTheServersClock(t *testing.T) {
+	for _, ahead := range []float64{-5, 0, 30, 3600} {
+		s := newStory(t)
+		for i := range 12 {
+			sec := float64(i) * 0.93
+			c := s.send(sec)
+			server := s.time(sec + 0.02 + ahead)
+			s.l.settle(s.time(sec+0.04), c, ending{
+				date: server.Truncate(time.Second),
+				Outcome: Outcome{Class: ClassSuccess, Quotas: []Quota{{
+					Resource: "requests", Limit: 100, Remaining: int64(11 - i), resolution: time.Second,
+					Reset: s.time(60), absolute: s.time(60 + ahead), // the first as by the Date of the answer, whole seconds
+				}}},
+			})
+		}
+		if got := s.l.budgets[0].turn.at; got.lo.Before(s.instant(58.7)) || got.hi.After(s.instant(61.3)) || got.lo.After(s.instant(60)) || got.hi.Before(s.instant(60)) {
+			t.Errorf("a clock %v s ahead: the window ends at %v to %v s", ahead, got.lo.Sub(s.instant(0)), got.hi.Sub(s.instant(0)))
+		}
+	}
+}
