@@ -369,7 +369,11 @@ func (l *ledger) obey(now instant, c *claim, a ending, spoken []*budget) {
 		if q.Remaining < 0 || q.Resource != "requests" && cost == 0 {
 			continue
 		}
-		explained = explained || float64(q.Remaining) < max(2, float64(q.Limit)*0.02, cost)
+		need := max(2, float64(q.Limit)*0.02)
+		if q.Resource != "requests" {
+			need = max(cost, float64(q.Limit)/2) // the server may have counted more tokens than the estimate
+		}
+		explained = explained || float64(q.Remaining) < need
 	}
 	for _, b := range spoken {
 		if b.resource == "requests" && b.perSecondOverall() > 0 {
