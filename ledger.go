@@ -397,9 +397,12 @@ func (l *ledger) obey(now instant, c *claim, a ending, spoken []*budget) {
 	}
 	if l.pace == nil {
 		l.pace = newPace(now, l.rate(now), l.began, float64(l.total.requests)-float64(l.inFlight))
-		return
+	} else {
+		l.pace.denied(now, c.sent, l.rate(now))
 	}
-	l.pace.denied(now, c.sent, l.rate(now))
+	if stated {
+		l.pace.refund() // one may go at the time that the server named
+	}
 }
 
 // rate is how many requests a second were sent of late.
