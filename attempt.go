@@ -86,7 +86,12 @@ func joinAttempt(req *http.Request, r role, now time.Time) (out *http.Request, a
 	if a, _ := req.Context().Value(attemptKey{}).(*attempt); a != nil && a.take(r) {
 		return req, a, false
 	}
-	a = &attempt{Context: req.Context(), call: &call{began: now}, number: 1}
+	both := &struct {
+		attempt
+		call
+	}{attempt{Context: req.Context(), number: 1}, call{began: now}}
+	a = &both.attempt
+	a.call = &both.call
 	a.take(r)
 	return req.WithContext(a), a, true
 }
@@ -97,8 +102,9 @@ type verdict struct {
 	context.Context
 	Outcome
 
-	resp *http.Response // of which it speaks; nil for an error
-	err  error
+	resp    *http.Response // of which it speaks; nil for an error
+	err     error
+	arrived time.Time // when the base returned it; zero if nobody looked
 
 	paced   bool      // a Limiter knows of this denial and holds the key
 	readmit time.Time // with paced: when it would admit the call again
@@ -162,6 +168,15 @@ func settle(a *attempt, req *http.Request, resp *http.Response, err error) *verd
 		deliver(a, req, resp, err, v)
 	}
 	return v
+}
+
+// now is the time for a layer whose base returned with v: that of a success, of
+// which nothing had to be read, is known.
+func (v *verdict) now() time.Time {
+	if v.Class == ClassSuccess && !v.arrived.IsZero() {
+		return v.arrived
+	}
+	return time.Now()
 }
 
 // handBack gives resp the caller's own request, in all but the context that

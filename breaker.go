@@ -127,7 +127,7 @@ func (b *Breaker) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	resp, err := baseOf(b.Base).RoundTrip(out)
 	v := settle(a, req, resp, err)
-	now = time.Now()
+	now = v.now()
 	if sent, ok := p.leave(now, v.Outcome); ok && v.Class != ClassRefused {
 		report(a, req, v.Outcome, err, sent, now)
 	}

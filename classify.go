@@ -98,7 +98,7 @@ func (c *Classifier) RoundTrip(req *http.Request) (*http.Response, error) {
 	out, a, _ := joinAttempt(req, roleClassifier, sent)
 	resp, err := baseOf(c.Base).RoundTrip(out)
 	arrived := time.Now()
-	v := &verdict{}
+	v := &verdict{arrived: arrived}
 	if c.Classify != nil {
 		v.Outcome = c.Classify(resp, err)
 	}

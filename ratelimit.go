@@ -103,11 +103,11 @@ func (l *Limiter) RoundTrip(req *http.Request) (*http.Response, error) {
 			closeBody(req)
 		}
 	}()
-	w, err := l.admit(q, key, out, a)
+	w, now, err := l.admit(now, q, key, out, a)
 	if err != nil {
 		return nil, err
 	}
-	resp, v, err := l.send(q, key, out, a, w)
+	resp, v, err := l.send(now, q, key, out, a, w)
 	sent = true
 	if owned {
 		handBack(req, resp, v)
@@ -115,14 +115,15 @@ func (l *Limiter) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// admit waits for the claim under which req may be sent.
-func (l *Limiter) admit(q *queue, key string, req *http.Request, a *attempt) (*waiter, error) {
+// admit waits for the claim under which req may be sent, and returns the time
+// when it has it.
+func (l *Limiter) admit(now time.Time, q *queue, key string, req *http.Request, a *attempt) (*waiter, time.Time, error) {
 	ctx := req.Context()
 	if ctx.Err() != nil {
-		return nil, ended(ctx)
+		return nil, now, ended(ctx)
 	}
 	deadline, _ := ctx.Deadline()
-	w, expected, refusal := q.admit(time.Now(), key, request{
+	w, expected, refusal := q.admit(now, key, request{
 		cost:     l.costOf(req),
 		route:    routeOf(req),
 		batch:    priorityOf(ctx) == PriorityBatch,
@@ -133,7 +134,7 @@ func (l *Limiter) admit(q *queue, key string, req *http.Request, a *attempt) (*w
 		observe:  l.Observe,
 	})
 	if refusal != nil {
-		return nil, refusal
+		return nil, now, refusal
 	}
 	admitted := false
 	defer func() {
@@ -150,17 +151,18 @@ func (l *Limiter) admit(q *queue, key string, req *http.Request, a *attempt) (*w
 	if w.turn != nil {
 		a.queued()
 		if err := wait(req, a, w); err != nil {
-			return nil, err
+			return nil, now, err
 		}
 		a.sending()
+		now = time.Now()
 	}
 	if a.gate != nil {
-		if err := a.gate.enter(time.Now()); err != nil {
-			return nil, err
+		if err := a.gate.enter(now); err != nil {
+			return nil, now, err
 		}
 	}
 	admitted = true
-	return w, nil
+	return w, now, nil
 }
 
 // wait returns when w has its turn, or why it will not be used.
@@ -191,17 +193,16 @@ func wait(req *http.Request, a *attempt, w *waiter) error {
 }
 
 // send passes req on and settles its claim by what comes back.
-func (l *Limiter) send(q *queue, key string, req *http.Request, a *attempt, w *waiter) (*http.Response, *verdict, error) {
+func (l *Limiter) send(sent time.Time, q *queue, key string, req *http.Request, a *attempt, w *waiter) (*http.Response, *verdict, error) {
 	settled := false
 	defer func() {
 		if !settled { // Base or a hook panicked
 			q.settle(time.Now(), key, w, ending{Outcome: Outcome{Class: ClassCanceled}})
 		}
 	}()
-	sent := time.Now()
 	resp, err := baseOf(l.Base).RoundTrip(req)
 	v := settle(a, req, resp, err)
-	now := time.Now()
+	now := v.now()
 	ans := ending{Outcome: v.Outcome, unsent: v.Class == ClassRefused || err != nil && unsent(err)}
 	for i := range v.Quotas {
 		if !v.Quotas[i].absolute.IsZero() {
