@@ -355,11 +355,21 @@ func TestLostQuestionIsAskedAgain(t *testing.T) {
 	}
 }
 
+// What comes back at the end of a window is believed when it was seen once.
 func TestEverythingGoesWhenTheWindowHasSurelyEnded(t *testing.T) {
 	s := newStory(t)
 	s.answer(0.1, s.send(0), s.left(0.1, 100, 1, 60))
-	if got := len(s.all(61)); got != 99 {
-		t.Errorf("long after the reset %d go at once, want 99", got)
+	asking := s.all(65)
+	if len(asking) != 1 {
+		t.Fatalf("%d ask what the first window leaves to the next, want one", len(asking))
+	}
+	s.answer(65.1, asking[0], s.left(65.1, 100, 99, 55))
+	if got := len(s.all(65.2)); got != 98 {
+		t.Errorf("%d go in the second window, want 98", got)
+	}
+	s.answer(66.1, s.send(66), s.left(66.1, 100, 1, 54))
+	if got := len(s.all(130)); got != 99 {
+		t.Errorf("after the second window %d go at once, want 99", got)
 	}
 }
 
