@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -373,4 +374,57 @@ func TestCopyThatTheBaseForgetsIsClosedAndOneThatItSendsIsNot(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.checkClosed(t, 4)
+}
+
+// cohere-go sends the same request again, whose body the first sending has used
+// up. Over a bare http.Transport that works if the connection is used again.
+func TestRequestThatIsSentTwiceHasItsBodyTwice(t *testing.T) {
+	var got []string
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, err := io.ReadAll(r.Body)
+		if err != nil {
+			return // cut short: the client hears of it
+		}
+		got = append(got, string(b))
+		w.WriteHeader(http.StatusNotFound)
+	}))
+	defer s.Close()
+	for _, attempts := range []int{1, 4} {
+		got = nil
+		client := &http.Client{Transport: &Retrier{MaxAttempts: attempts, Base: s.Client().Transport}}
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL, strings.NewReader("whole"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			resp, err := client.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			drain(resp)
+		}
+		if strings.Join(got, " ") != "whole whole whole" {
+			t.Errorf("at most %d attempts: the server got %q", attempts, got)
+		}
+	}
+}
+
+// A body that is empty both times is not asked for a third time.
+func TestUsedBodyIsAskedForOnce(t *testing.T) {
+	sent := 0
+	base := roundTripFunc(func(req *http.Request) (*http.Response, error) {
+		sent++
+		io.Copy(io.Discard, req.Body)
+		req.Body.Close()
+		return nil, errors.New("ContentLength=5 with Body length 0")
+	})
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://api.test/", strings.NewReader(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Body, req.ContentLength = io.NopCloser(strings.NewReader("")), 5
+	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("")), nil }
+	if _, err := (&Retrier{Base: base}).RoundTrip(req); err == nil || sent != 2 {
+		t.Errorf("got %v after %d attempts, want an error after 2", err, sent)
+	}
 }

@@ -140,6 +140,9 @@ func (s *series) next() bool {
 	}
 	now := time.Now()
 	s.plan = s.Retrier.next(s.standing(), now)
+	if s.sent == 1 && s.used() {
+		s.plan = plan{again: true, at: now, free: true}
+	}
 	switch p := &s.plan; {
 	case !p.again,
 		p.doubtful && !s.replayable(),
@@ -235,7 +238,11 @@ func (s *series) rewind() bool {
 	if !s.reclaim() {
 		return false
 	}
-	if s.length < 0 {
+	switch {
+	case s.length >= 0:
+	case s.used():
+		s.length = s.req.ContentLength
+	default:
 		s.length = s.loan.sent()
 	}
 	body, err := s.req.GetBody()
@@ -247,6 +254,15 @@ func (s *series) rewind() bool {
 	}
 	s.body = body
 	return true
+}
+
+// used tells whether the attempt failed because the caller had used the body up
+// before: some clients send the same request twice. Nothing whole was sent. On a
+// connection used before, net/http finds that out before it has written a byte,
+// and sends what GetBody gives; but for a body of a type that it does not know, as
+// ours is, it writes the header first.
+func (s *series) used() bool {
+	return s.err != nil && s.loan != nil && s.req.ContentLength > 0 && s.loan.sent() == 0
 }
 
 // wait waits until the time that is planned, or until the circuit that it waits
