@@ -93,10 +93,9 @@ type reading struct {
 
 // note is what is kept of a reading to compare the reset of another with.
 type note struct {
-	remaining  float64
-	sent       instant
-	reset      timeSpan // not known: there is none
-	resolution time.Duration
+	remaining float64
+	sent      instant
+	reset     timeSpan // not known: there is none
 }
 
 // snapshot is what is kept of a reading to see what came back since.
@@ -113,6 +112,16 @@ const (
 
 // usualPeriods are the lengths of windows in use, in seconds.
 var usualPeriods = [...]float64{1, 2, 5, 10, 15, 20, 30, 60, 300, 600, 900, 3600, 86400}
+
+// finest is the resolution of this server's resets: the finest that was seen. "1s"
+// is as exact as "987ms" where that was said, too.
+func (b *budget) finest(written time.Duration) time.Duration {
+	if r := b.turn.resolution; r > 0 && r < written {
+		return r
+	}
+	b.turn.resolution = written
+	return written
+}
 
 // margin is kept back for what nobody can see: another user of the same key, a
 // request in flight elsewhere.

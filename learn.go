@@ -97,7 +97,7 @@ func (b *budget) compare(r reading) {
 	case used <= 0 || usedThen <= 0 || !r.sent.After(b.ref.sent):
 		return
 	}
-	slack := jitter.Seconds() + 2*max(r.resolution, b.ref.resolution).Seconds()
+	slack := jitter.Seconds() + 2*r.resolution.Seconds()
 	still := b.ref.reset.mid().Sub(r.sent).Seconds()
 	then := b.ref.reset.mid().Sub(b.ref.sent).Seconds()
 	width := b.ref.reset.width().Seconds() / 2
@@ -116,7 +116,7 @@ func (b *budget) compare(r reading) {
 	}
 }
 
-func (r reading) note() note { return note{r.remaining, r.sent, r.reset, r.resolution} }
+func (r reading) note() note { return note{r.remaining, r.sent, r.reset} }
 
 func (r reading) snapshot() snapshot { return snapshot{r.remaining, r.sent, r.settled, r.after} }
 
@@ -202,6 +202,7 @@ func (b *budget) slack(r reading) time.Duration {
 func (b *budget) open(r reading) {
 	b.rolled, b.probe = false, nil
 	b.turn.set(r.reset, r.resolution)
+	b.turn.stated = r.sent
 	b.opener(r)
 	b.opening = r.snapshot()
 	b.best, b.at, b.mark = r.remaining, r.sent, r.sent

@@ -281,11 +281,11 @@ func (l *ledger) read(now instant, c *claim, q *Quota, denied bool) (b *budget, 
 	c.route.add(b.scope)
 	r := reading{
 		limit: float64(q.Limit), remaining: float64(q.Remaining),
-		sent: c.sent, arrived: now, resolution: q.resolution,
+		sent: c.sent, arrived: now, resolution: b.finest(q.resolution),
 		spent: c.total.of(id.resource), settled: c.settled.of(id.resource), after: c.after.of(id.resource), denied: denied,
 	}
 	if !q.Reset.IsZero() {
-		r.reset = l.resetOf(now, c.sent, q)
+		r.reset = l.resetOf(now, c.sent, q, r.resolution)
 	}
 	changed = b.observe(r)
 	b.drop(c, r.remaining < 0)
@@ -295,20 +295,20 @@ func (l *ledger) read(now instant, c *claim, q *Quota, denied bool) (b *budget, 
 // resetOf is when q's reset is on this machine's clock. A delay counts from the
 // sending, since that is closer to the admission than the arrival is; an
 // absolute time is the server's, whose clock may be off.
-func (l *ledger) resetOf(now, sent instant, q *Quota) timeSpan {
+func (l *ledger) resetOf(now, sent instant, q *Quota, resolution time.Duration) timeSpan {
 	reset := l.epoch.instant(q.Reset)
 	switch {
 	case q.absolute.IsZero():
 		left := reset.Sub(now)
-		if q.resolution > 0 {
-			left = left.Round(q.resolution)
+		if resolution > 0 {
+			left = left.Round(resolution)
 		}
 		at := sent.Add(left)
-		return timeSpan{at, at.Add(min(now.Sub(sent), jitter) / 2)}.widened(q.resolution)
+		return timeSpan{at, at.Add(min(now.Sub(sent), jitter) / 2)}.widened(resolution)
 	case l.clock.known:
-		return l.clock.local(l.epoch.instant(q.absolute)).widened(q.resolution)
+		return l.clock.local(l.epoch.instant(q.absolute)).widened(resolution)
 	}
-	return timeSpan{reset, reset}.widened(q.resolution)
+	return timeSpan{reset, reset}.widened(resolution)
 }
 
 // adopt makes room for a budget that the server has not mentioned before. It is

@@ -49,9 +49,10 @@ func (c *serverClock) local(t instant) timeSpan { return timeSpan{t.Add(-c.hi), 
 // have taught about where within the stated span the true end lies. Servers
 // round whole seconds up, down or to the nearest, and say so nowhere.
 type turn struct {
-	at         timeSpan // as the headers state it
-	by         instant  // the end is not later, by the length of the window and its beginning; zero if that is unknown
-	resolution time.Duration
+	at         timeSpan      // as the headers state it
+	by         instant       // the end is not later, by the length of the window and its beginning; zero if that is unknown
+	resolution time.Duration // of the statements
+	stated     instant       // when the first of them was asked for; zero: long ago
 
 	lo, hi float64 // the true end lies between these shares of the span; hi zero means nothing is known
 	agreed int16   // windows in a row that ended there
@@ -66,7 +67,7 @@ const (
 
 // set is called for a new window.
 func (t *turn) set(at timeSpan, resolution time.Duration) {
-	t.at, t.resolution, t.by, t.tried = at, resolution, 0, 0
+	t.at, t.resolution, t.stated, t.by, t.tried = at, resolution, 0, 0, 0
 	if t.hi == 0 {
 		t.hi = 1
 	}
@@ -107,7 +108,11 @@ func (t *turn) ask() instant {
 	case t.settled():
 		return t.point(t.hi)
 	case t.lo == 0:
-		return t.point(0)
+		// Of a window that has just begun half passes before anybody asks.
+		if t.stated.IsZero() {
+			return t.point(0)
+		}
+		return later(t.point(0), t.stated.Add(t.at.mid().Sub(t.stated)/2))
 	}
 	return t.point((t.lo + t.hi) / 2)
 }
