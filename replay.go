@@ -1,10 +1,12 @@
 package steadyhttp
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net/http"
+	"reflect"
 	"slices"
 	"sync"
 )
@@ -27,6 +29,24 @@ func canReplay(req *http.Request) bool {
 }
 
 func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
+
+// usedUp tells whether the body of req is one of the usual readers and has been
+// read to its end: some clients send the same request twice. On a connection used
+// before, net/http finds that out before it has written a byte, and sends what
+// GetBody gives; but that it does for types that it knows, of which ours is none.
+func usedUp(req *http.Request) bool {
+	if req.ContentLength <= 0 || reflect.TypeOf(req.Body) != nopCloser && reflect.TypeOf(req.Body) != nopCloserTo {
+		return false
+	}
+	left, ok := reflect.ValueOf(req.Body).Field(0).Interface().(interface{ Len() int })
+	return ok && left.Len() == 0
+}
+
+// What http.NewRequest wraps readers in, without and with a WriteTo.
+var (
+	nopCloser   = reflect.TypeOf(io.NopCloser(nil))
+	nopCloserTo = reflect.TypeOf(io.NopCloser(new(bytes.Reader)))
+)
 
 // loan lends the caller's body to one attempt. net/http may read on after
 // RoundTrip has returned, and the GetBody of some clients rewinds the one reader

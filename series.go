@@ -125,6 +125,12 @@ func (s *series) lend(out *http.Request) {
 	body := s.req.Body
 	if s.loan == nil {
 		s.loan = &s.firstLoan
+		if usedUp(s.req) {
+			if again, err := s.req.GetBody(); err == nil && again != nil {
+				body.Close()
+				body, s.length = again, s.req.ContentLength
+			}
+		}
 	} else {
 		s.loan, body, s.body = new(loan), s.body, nil
 	}
@@ -140,9 +146,6 @@ func (s *series) next() bool {
 	}
 	now := time.Now()
 	s.plan = s.Retrier.next(s.standing(), now)
-	if s.sent == 1 && s.used() {
-		s.plan = plan{again: true, at: now, free: true}
-	}
 	switch p := &s.plan; {
 	case !p.again,
 		p.doubtful && !s.replayable(),
@@ -238,11 +241,7 @@ func (s *series) rewind() bool {
 	if !s.reclaim() {
 		return false
 	}
-	switch {
-	case s.length >= 0:
-	case s.used():
-		s.length = s.req.ContentLength
-	default:
+	if s.length < 0 {
 		s.length = s.loan.sent()
 	}
 	body, err := s.req.GetBody()
@@ -254,15 +253,6 @@ func (s *series) rewind() bool {
 	}
 	s.body = body
 	return true
-}
-
-// used tells whether the attempt failed because the caller had used the body up
-// before: some clients send the same request twice. Nothing whole was sent. On a
-// connection used before, net/http finds that out before it has written a byte,
-// and sends what GetBody gives; but for a body of a type that it does not know, as
-// ours is, it writes the header first.
-func (s *series) used() bool {
-	return s.err != nil && s.loan != nil && s.req.ContentLength > 0 && s.loan.sent() == 0
 }
 
 // wait waits until the time that is planned, or until the circuit that it waits
