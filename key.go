@@ -49,12 +49,13 @@ func ModelKey(req *http.Request) string {
 func RequestKey(req *http.Request) string {
 	var buf [keyBuf]byte
 	b := appendHost(buf[:0], req)
-	for _, part := range []func([]byte, *http.Request) []byte{appendCredential, appendModel} {
-		n := len(b)
-		b = append(b, ' ')
-		if b = part(b, req); len(b) == n+1 {
-			b = b[:n]
-		}
+	n := len(b)
+	if b = appendCredential(append(b, ' '), req); len(b) == n+1 {
+		b = b[:n]
+	}
+	n = len(b)
+	if b = appendModel(append(b, ' '), req); len(b) == n+1 {
+		b = b[:n]
 	}
 	return scoped(req, b)
 }
