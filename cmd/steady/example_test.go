@@ -32,7 +32,7 @@ func Example_openai() {
 		openaioption.WithBaseURL(server.URL+"/v1"), openaioption.WithAPIKey("key"), // of the example's server
 	)
 	answer, err := client.Chat.Completions.New(context.Background(), openai.ChatCompletionNewParams{
-		Model:    openai.ChatModelGPT4oMini,
+		Model:    openai.ChatModelGPT5_5,
 		Messages: []openai.ChatCompletionMessageParamUnion{openai.UserMessage("How is it going?")},
 	})
 	if err != nil {
@@ -58,7 +58,7 @@ func Example_openaiOutcome() {
 		openaioption.WithBaseURL(server.URL+"/v1"), openaioption.WithAPIKey("key"),
 	)
 	_, err := client.Chat.Completions.New(context.Background(), openai.ChatCompletionNewParams{
-		Model:    openai.ChatModelGPT4oMini,
+		Model:    openai.ChatModelGPT5_5,
 		Messages: []openai.ChatCompletionMessageParamUnion{openai.UserMessage("How is it going?")},
 	})
 	var failure *openai.Error
