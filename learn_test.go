@@ -25,14 +25,11 @@ func learnFrom(t *testing.T, p *steadytest.Provider, requests int, apart time.Du
 		resp.Body.Close()
 		time.Sleep(apart)
 	}
-	for _, e := range entriesOf(&l.keys) {
-		if len(e.value.ledger.budgets) != 1 {
-			t.Fatalf("%d budgets, want one", len(e.value.ledger.budgets))
-		}
-		return e.value.ledger.budgets[0]
+	entries := entriesOf(&l.keys)
+	if len(entries) != 1 || len(entries[0].value.ledger.budgets) != 1 {
+		t.Fatalf("%d keys, want one with one budget", len(entries))
 	}
-	t.Fatal("no key")
-	return nil
+	return entries[0].value.ledger.budgets[0]
 }
 
 // written is a dialect of three headers, the reset in seconds, from now or since

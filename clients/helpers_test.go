@@ -1,7 +1,6 @@
 package clients
 
 import (
-	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -58,9 +57,6 @@ func serve(t testing.TB, over string, h http.Handler) (url string, base *http.Tr
 	t.Cleanup(base.CloseIdleConnections)
 	return s.URL, base
 }
-
-// errRefused is what a base refuses with that is out of order.
-var errRefused = errors.New("refused by the test")
 
 // recorder notes what passes it on the way to Base.
 type recorder struct {

@@ -30,7 +30,7 @@ func newOpenAI(base http.RoundTripper, more ...option.RequestOption) openai.Clie
 }
 
 var question = openai.ChatCompletionNewParams{
-	Model:    openai.ChatModelGPT4oMini,
+	Model:    openai.ChatModelGPT5_5,
 	Messages: []openai.ChatCompletionMessageParamUnion{openai.UserMessage("Are you steady?")},
 }
 
@@ -65,7 +65,7 @@ func TestOpenAIAnswers(t *testing.T) {
 		t.Errorf("chat: got %v, %v", chat, err)
 	}
 	response, err := client.Responses.New(ctx, responses.ResponseNewParams{
-		Model: openai.ChatModelGPT4oMini, Input: responses.ResponseNewParamsInputUnion{OfString: openai.String("Are you steady?")}})
+		Model: openai.ChatModelGPT5_5, Input: responses.ResponseNewParamsInputUnion{OfString: openai.String("Are you steady?")}})
 	if err != nil || response.OutputText() != "Steady as she goes." {
 		t.Errorf("responses: got %v, %v", response, err)
 	}
