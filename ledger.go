@@ -235,6 +235,7 @@ func (l *ledger) settle(at time.Time, c *claim, a ending) (learned bool) {
 	if !a.date.IsZero() {
 		l.clock.learn(l.epoch.instant(a.date), c.sent, now)
 	}
+	c.route.answered(a.Quotas)
 	var spoken [maxBudgets]*budget
 	n := 0
 	for i := range a.Quotas {
@@ -278,7 +279,6 @@ func (l *ledger) read(now instant, c *claim, q *Quota, denied bool) (b *budget, 
 			return nil, false
 		}
 	}
-	c.route.add(b.scope)
 	r := reading{
 		limit: float64(q.Limit), remaining: float64(q.Remaining),
 		sent: c.sent, arrived: now, resolution: b.finest(q.resolution),

@@ -422,12 +422,17 @@ func TestQuotaThatCanNeverAdmitIsNotABudget(t *testing.T) {
 }
 
 func TestFirstAnswersCountWhatIsInFlight(t *testing.T) {
-	s := newStory(t)
-	flying := s.all(0)
-	s.answer(0.2, flying[0], left(100, 99))
-	s.wantLevel(0.2, 99-float64(len(flying)-1))
-	for i, c := range flying[1:] {
-		s.answer(0.3, c, left(100, int64(98-i)))
+	for _, scope := range []string{"", "core"} {
+		s := newStory(t)
+		say := func(left int64) Quota {
+			return Quota{Resource: "requests", Scope: scope, Limit: 100, Remaining: left}
+		}
+		flying := s.all(0)
+		s.answer(0.2, flying[0], say(99))
+		s.wantLevel(0.2, 99-float64(len(flying)-1))
+		for i, c := range flying[1:] {
+			s.answer(0.3, c, say(int64(98-i)))
+		}
+		s.wantLevel(0.4, 100-float64(len(flying)))
 	}
-	s.wantLevel(0.4, 100-float64(len(flying)))
 }

@@ -54,8 +54,8 @@ func TestAnswerOfAnotherScopeLeavesPendingClaimsAlone(t *testing.T) {
 func TestNewcomerOfAnotherScopeDoesNotOvertake(t *testing.T) {
 	now := time.Now()
 	q := (&Limiter{Requests: []Rate{{N: 1, Per: time.Hour, Burst: 1}}}).newQueue("k")
-	q.routeLocked(1).add("core")
-	q.routeLocked(2).add("search")
+	q.routeLocked(1).answered([]Quota{{Scope: "core"}})
+	q.routeLocked(2).answered([]Quota{{Scope: "search"}})
 	arrive := func(after time.Duration, route uint64) *waiter {
 		w, _, err := q.admit(now.Add(after), "k", request{
 			cost: cost{requests: 1}, route: route, began: now.Add(after), maxWait: 10 * time.Hour, maxQueue: 10,

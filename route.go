@@ -3,6 +3,7 @@ package steadyhttp
 import (
 	"hash/maphash"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -20,7 +21,10 @@ type route struct {
 // seconds since the epoch.
 type sample struct{ at, took uint32 }
 
-const latencyWindow = time.Minute
+const (
+	maxScopes     = 4 // of one route
+	latencyWindow = time.Minute
+)
 
 func (r *route) has(scope string) bool {
 	if scope == "" {
@@ -37,16 +41,27 @@ func (r *route) has(scope string) bool {
 	return false
 }
 
-// add notes that the route answered with a scope. A route belongs to one at a
-// time, as a rule; the latest few count.
-func (r *route) add(scope string) {
-	if r == nil || r.has(scope) {
+// answered notes the scopes that an answer named: it is these that hold the
+// route back from then on. An answer that names none changes nothing.
+func (r *route) answered(quotas []Quota) {
+	if r == nil {
 		return
 	}
-	if len(r.scopes) >= 4 {
-		r.scopes = append(r.scopes[:0], r.scopes[1:]...)
+	var named [maxScopes]string
+	n := 0
+	for i := range quotas {
+		scope := quotas[i].Scope
+		if scope != "" && n < maxScopes && !slices.Contains(named[:n], scope) {
+			named[n], n = scope, n+1
+		}
 	}
-	r.scopes = append(r.scopes, scope)
+	if n == 0 || slices.Equal(r.scopes, named[:n]) {
+		return
+	}
+	r.scopes = r.scopes[:0]
+	for _, scope := range named[:n] {
+		r.scopes = append(r.scopes, strings.Clone(scope)) // not all of the header
+	}
 }
 
 // scope names the line in which requests of the route wait.
