@@ -1,0 +1,235 @@
+package steadyhttp
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// spentAfter is a server that says of each request that so many are left, fewer
+// each time, and of a minute until the reset.
+func spentAfter(n int) tracedBase {
+	return func(req *http.Request) (*http.Response, error) {
+		n--
+		return canned(200, http.Header{
+			"X-Ratelimit-Limit": {"5"}, "X-Ratelimit-Remaining": {strconv.Itoa(max(0, n))}, "X-Ratelimit-Reset": {"60"},
+		}, "")(req)
+	}
+}
+
+// took is how long a request takes through rt.
+func took(t *testing.T, rt http.RoundTripper, req *http.Request) time.Duration {
+	t.Helper()
+	start := time.Now()
+	resp, err := rt.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	return time.Since(start)
+}
+
+func TestLimiterAloneUnderstandsHeadersAndDenials(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := serve(&Limiter{}, spentAfter(2))
+		took(t, l, edgeRequest(t, t.Context()))
+		took(t, l, edgeRequest(t, t.Context()))
+		if got := took(t, l, edgeRequest(t, t.Context())); got < 58*time.Second || got > 61*time.Second {
+			t.Errorf("when nothing is left for a minute a request takes %v", got)
+		}
+		l = serve(&Limiter{}, canned(429, http.Header{"Retry-After": {"7"}}, ""))
+		took(t, l, edgeRequest(t, t.Context()))
+		if got := took(t, l, edgeRequest(t, t.Context())); got < 7*time.Second || got > 7100*time.Millisecond {
+			t.Errorf("after a denial for 7 s a request takes %v", got)
+		}
+	})
+}
+
+func TestEmptyKeyIsExempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := serve(&Limiter{Key: func(*http.Request) string { return "" }, Requests: []Rate{PerMinute(1)}}, nil)
+		for range 5 {
+			if got := took(t, l, edgeRequest(t, t.Context())); got > 0 {
+				t.Errorf("a request takes %v", got)
+			}
+		}
+		if len(entriesOf(&l.keys)) != 0 || l.Quotas(edgeRequest(t, t.Context())) != nil {
+			t.Error("something is kept of it")
+		}
+	})
+}
+
+func TestScopesOfContextsHaveBudgetsOfTheirOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := serve(&Limiter{Requests: []Rate{PerMinute(1)}}, nil)
+		a, b := WithScope(t.Context(), "a"), WithScope(t.Context(), "b")
+		took(t, l, edgeRequest(t, a))
+		if got := took(t, l, edgeRequest(t, b)); got > 0 {
+			t.Errorf("the first request of another scope takes %v", got)
+		}
+		if got := took(t, l, edgeRequest(t, a)); got < time.Minute {
+			t.Errorf("the second of the same scope takes %v", got)
+		}
+	})
+}
+
+func TestStackedLimitersBothHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inner := &Limiter{Base: canned(200, nil, ""), Requests: []Rate{{N: 1, Per: 10 * time.Second, Burst: 1}}}
+		outer := &Limiter{Base: inner, Requests: []Rate{{N: 1, Per: time.Second, Burst: 1}}}
+		took(t, outer, edgeRequest(t, t.Context()))
+		if got := took(t, outer, edgeRequest(t, t.Context())); got < 10*time.Second || got > 11*time.Second {
+			t.Errorf("the second request takes %v, want 10 s", got)
+		}
+		inner.MaxWait = -1
+		_, err := outer.RoundTrip(edgeRequest(t, t.Context()))
+		var limit *LimitError
+		if !errors.As(err, &limit) || limit.Reason != "wait" {
+			t.Errorf("what the inner one refuses: %v", err)
+		}
+		time.Sleep(10 * time.Second)
+		if got := took(t, outer, edgeRequest(t, t.Context())); got > 0 {
+			t.Errorf("the refused request was charged: the next takes %v", got)
+		}
+		for _, l := range []*Limiter{outer, inner} {
+			if left := Leftovers(l); left != nil {
+				t.Error(left)
+			}
+		}
+	})
+}
+
+func TestHooksMayAskTheLimiter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := serve(&Limiter{}, spentAfter(2))
+		calls := map[string]int{}
+		ask := func(ctx context.Context, name string) {
+			calls[name]++
+			if q := l.Quotas(edgeRequest(t, ctx)); len(q) == 0 {
+				t.Errorf("%s: no quotas", name)
+			}
+		}
+		var waited WaitInfo
+		ctx := WithTrace(t.Context(), &Trace{
+			Waiting:   func(i WaitInfo) { waited = i; ask(context.Background(), "Waiting") },
+			Attempted: func(AttemptInfo) { ask(context.Background(), "Attempted") },
+			Learned: func(i LearnedInfo) {
+				ask(context.Background(), "Learned")
+				if len(i.Quotas) != 1 || i.Quotas[0].Limit != 5 || i.Key == "" {
+					t.Errorf("learned %+v", i)
+				}
+			},
+		})
+		for range 3 {
+			took(t, l, edgeRequest(t, ctx))
+		}
+		for name, want := range map[string]int{"Waiting": 1, "Attempted": 3} {
+			if calls[name] != want {
+				t.Errorf("%s was called %d times, want %d", name, calls[name], want)
+			}
+		}
+		if calls["Learned"] == 0 {
+			t.Error("nothing was learned")
+		}
+		if waited.Queued != 1 || waited.Expected < 58*time.Second || waited.Method != "POST" || waited.Host != "api.test" || waited.Key == "" {
+			t.Errorf("waiting: %+v", waited)
+		}
+	})
+}
+
+func TestQuotasAreOfTheRequestsKey(t *testing.T) {
+	l := serve(&Limiter{}, canned(200, http.Header{"X-Ratelimit-Limit": {"500"}, "X-Ratelimit-Remaining": {"400"}}, ""))
+	req := edgeRequest(t, t.Context())
+	if got := l.Quotas(req); got != nil {
+		t.Errorf("of a key that was never used: %+v", got)
+	}
+	took(t, l, req)
+	if got := l.Quotas(req); len(got) != 1 || got[0].Limit != 500 || got[0].Remaining != 400 || got[0].Resource != "requests" {
+		t.Errorf("got %+v", got)
+	}
+	other := edgeRequest(t, t.Context())
+	other.Header.Set("Authorization", "Bearer other")
+	if got := l.Quotas(other); got != nil {
+		t.Errorf("of another key: %+v", got)
+	}
+}
+
+func TestConfiguredTokensAreSpentByCost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := serve(&Limiter{
+			Tokens: []Rate{{N: 1000, Per: time.Second, Burst: 1000}},
+			Cost:   func(*http.Request) Tokens { return Tokens{Input: 600, Output: 400} },
+		}, nil)
+		took(t, l, edgeRequest(t, t.Context()))
+		if got := took(t, l, edgeRequest(t, t.Context())); got < time.Second || got > 1001*time.Millisecond {
+			t.Errorf("1000 tokens at 1000 a second take %v", got)
+		}
+		l.Cost = func(*http.Request) Tokens { return Tokens{Input: 1e9} }
+		if got := took(t, l, edgeRequest(t, t.Context())); got > 1001*time.Millisecond {
+			t.Errorf("more tokens than the bucket holds take %v, want as long as it takes to fill", got)
+		}
+		l.Cost = func(*http.Request) Tokens { return Tokens{Input: -5, Output: -5} }
+		took(t, l, edgeRequest(t, t.Context()))
+	})
+}
+
+func TestRequestThatFailsBeforeItIsSentIsNotCharged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refuse := true
+		l := serve(&Limiter{Requests: []Rate{PerMinute(1)}}, tracedBase(func(req *http.Request) (*http.Response, error) {
+			if refuse {
+				return nil, &OpenError{Key: "k"}
+			}
+			return canned(200, nil, "")(req)
+		}))
+		for range 3 {
+			l.RoundTrip(edgeRequest(t, t.Context()))
+		}
+		refuse = false
+		if got := took(t, l, edgeRequest(t, t.Context())); got > 0 {
+			t.Errorf("the first that is sent waits for %v", got)
+		}
+	})
+}
+
+func TestEndedCallIsNotQueued(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := errors.New("why")
+	cancel(why)
+	l := serve(&Limiter{}, tracedBase(func(*http.Request) (*http.Response, error) {
+		t.Error("it was sent")
+		return nil, nil
+	}))
+	body := &edgeBody{}
+	req := edgeRequest(t, ctx)
+	req.Body = body
+	if _, err := l.RoundTrip(req); !errors.Is(err, why) || !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if body.closed.Load() == 0 {
+		t.Error("its body is open")
+	}
+}
+
+func TestCloseOfTheCancelChannelEndsTheWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := serve(&Limiter{Requests: []Rate{PerMinute(1)}}, nil)
+		took(t, l, edgeRequest(t, t.Context()))
+		cancel := make(chan struct{})
+		req := edgeRequest(t, t.Context())
+		//lint:ignore SA1019 http.Client closes it at its Timeout
+		req.Cancel = cancel
+		time.AfterFunc(time.Second, func() { close(cancel) })
+		start := time.Now()
+		if _, err := l.RoundTrip(req); !errors.Is(err, context.Canceled) || time.Since(start) != time.Second {
+			t.Errorf("after %v: %v", time.Since(start), err)
+		}
+		if left := Leftovers(l); left != nil {
+			t.Error(left)
+		}
+	})
+}
