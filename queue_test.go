@@ -73,23 +73,23 @@ func TestBatchWaitsBehindInteractiveUntilItHasAged(t *testing.T) {
 func TestQueueThatIsEmptyHasNoTimer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q, now := oneAtATime(), time.Now()
+		want := func(running bool, when string) {
+			q.mu.Lock()
+			defer q.mu.Unlock()
+			if (q.timer != nil) != running || q.due.IsZero() == running || (q.waiting > 0) != running || (len(q.lines) > 0) != running {
+				t.Errorf("%s: a timer %v, %d waiting in %d lines", when, q.timer != nil, q.waiting, len(q.lines))
+			}
+		}
 		joins(q, now, false)
-		if q.timer != nil {
-			t.Error("nothing waits, and there is a timer")
-		}
+		want(false, "nothing waits")
 		w := joins(q, now, false)
-		if q.timer == nil {
-			t.Error("one waits, and there is no timer")
-		}
+		want(true, "one waits")
 		order(q, w)
-		if q.timer != nil || !q.due.IsZero() || !q.soonest.IsZero() && q.waiting > 0 {
-			t.Error("the last waiter has left its timer")
-		}
+		want(false, "it had its turn")
 		w = joins(q, now, false)
+		want(true, "one waits again")
 		q.leave(time.Now(), "k", w)
-		if q.timer != nil || q.waiting != 0 || len(q.lines) != 0 {
-			t.Error("a waiter that gave up has left something")
-		}
+		want(false, "it gave up")
 	})
 }
 
