@@ -109,6 +109,7 @@ type verdict struct {
 	paced   bool      // a Limiter knows of this denial and holds the key
 	readmit time.Time // with paced: when it would admit the call again
 
+	hopeless bool          // with paced: neither did the server say when, nor has it admitted anything worth mentioning
 	patience time.Duration // with paced: the Limiter's MaxWait, not positive if it holds nobody
 }
 

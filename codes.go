@@ -205,6 +205,8 @@ var phraseRows = []phraseRow{
 	{ClassContextLength, inputStatus, "exceeds the maximum number of tokens", true},
 	{ClassContextLength, inputStatus, "number of input tokens exceeds", true},
 
+	{ClassInvalidRequest, moneyStatus, "larger than configured max", true}, // gRPC and Connect: resource_exhausted of a message's size
+
 	{ClassContentPolicy, deniedStatus, "flagged by moderation", true},
 	{ClassContentPolicy, deniedStatus, "content management policy", true},
 	{ClassContentPolicy, deniedStatus, "safety system", true},

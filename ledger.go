@@ -65,7 +65,29 @@ type ledger struct {
 	began       instant // when the first request was sent
 	lastSent    instant
 	interactive instant // when an interactive call was last seen
+	odds        odds
 }
+
+// odds are whether a denied request will ever be admitted. A server that denied
+// all it was ever asked is not waited for as one is that admits at some rate.
+type odds struct {
+	won    int32   // requests that were not denied
+	rounds int16   // of denials since the last of those: the denials of one round trip are one
+	round  instant // when the last round was
+}
+
+func (o *odds) admitted() {
+	o.won, o.rounds = min(o.won, 1<<30)+1, 0
+}
+
+func (o *odds) denied(now, sent instant) {
+	if o.round.IsZero() || !sent.Before(o.round) {
+		o.rounds, o.round = min(o.rounds, 1<<14)+1, now
+	}
+}
+
+// good tells whether it is worth waiting, without counting the attempts.
+func (o *odds) good() bool { return 4*int32(o.rounds) <= o.won+3 }
 
 // mark is the ledger's total at a time.
 type mark struct {
@@ -346,23 +368,60 @@ func (l *ledger) adopt(now instant, id budgetID) *budget {
 // obey acts on an answer that says to stay away: it holds the whole key until
 // the time that the server stated, and finds what no header explains.
 func (l *ledger) obey(now instant, c *claim, a ending, spoken []*budget) {
-	switch a.Class {
-	case ClassRateLimited, ClassOverloaded, ClassQuotaExhausted:
-	case ClassNetwork, ClassTimeout, ClassCanceled:
-		return
-	default:
-		l.pace.admitted(now, c.sent)
-		return
-	}
 	retryAt := l.epoch.instant(a.RetryAt)
 	stated := !retryAt.IsZero() && !derived(a.RetryAt, a.Quotas)
-	if stated {
-		l.hold(now, retryAt)
+	switch a.Class {
+	case ClassRateLimited:
+		l.odds.denied(now, c.sent)
+		if stated {
+			l.hold(now, retryAt)
+		}
+		l.deny(now, c, a, spoken, stated)
+	case ClassOverloaded, ClassQuotaExhausted:
+		if stated {
+			l.hold(now, retryAt)
+		}
+	case ClassNetwork, ClassTimeout, ClassCanceled:
+	default:
+		l.odds.admitted()
+		l.pace.admitted(now, c.sent)
 	}
-	if a.Class != ClassRateLimited {
+}
+
+// deny finds what a denial shows that the budgets do not know yet: that the
+// server enforces a shorter window than it says, or that it has a limit of which
+// it says nothing.
+func (l *ledger) deny(now instant, c *claim, a ending, spoken []*budget, stated bool) {
+	if l.explains(c, a) {
+		if at, _ := l.check(now, cost{}, c, nil); at.After(now) {
+			return
+		}
+	} else if b := strict(spoken); b != nil {
+		if b.smooth == nil {
+			b.smooth = &smoothing{}
+		}
+		b.smooth.strike(now, c.sent, b.perSecondOverall())
 		return
 	}
-	explained, strict := len(a.Quotas) == 0 && l.spent(c), (*budget)(nil)
+	if !stated && !a.RetryAt.IsZero() {
+		l.hold(now, l.epoch.instant(a.RetryAt))
+	}
+	if l.pace == nil {
+		l.pace = newPace(now, l.rate(now), l.began, float64(l.total.requests)-float64(l.inFlight))
+	} else {
+		l.pace.denied(now, c.sent, l.rate(now))
+	}
+	if stated {
+		l.pace.refund() // one may go at the time that the server named
+	}
+}
+
+// explains tells whether what the answer says is left is so little that c was
+// denied for it, or, if it says nothing, whether a budget knows.
+func (l *ledger) explains(c *claim, a ending) bool {
+	if len(a.Quotas) == 0 {
+		return l.spent(c)
+	}
 	for i := range a.Quotas {
 		q := &a.Quotas[i]
 		cost := c.cost.of(q.Resource)
@@ -373,36 +432,21 @@ func (l *ledger) obey(now instant, c *claim, a ending, spoken []*budget) {
 		if q.Resource != "requests" {
 			need = max(cost, float64(q.Limit)/2) // the server may have counted more tokens than the estimate
 		}
-		explained = explained || float64(q.Remaining) < need
+		if float64(q.Remaining) < need {
+			return true
+		}
 	}
+	return false
+}
+
+// strict is the budget of requests, if its rate is known.
+func strict(spoken []*budget) *budget {
 	for _, b := range spoken {
 		if b.resource == "requests" && b.perSecondOverall() > 0 {
-			strict = b
+			return b
 		}
 	}
-	switch {
-	case explained:
-		if at, _ := l.check(now, cost{}, c, nil); at.After(now) {
-			return
-		}
-	case strict != nil:
-		if strict.smooth == nil {
-			strict.smooth = &smoothing{}
-		}
-		strict.smooth.strike(now, c.sent, strict.perSecondOverall())
-		return
-	}
-	if !stated && !retryAt.IsZero() {
-		l.hold(now, retryAt)
-	}
-	if l.pace == nil {
-		l.pace = newPace(now, l.rate(now), l.began, float64(l.total.requests)-float64(l.inFlight))
-	} else {
-		l.pace.denied(now, c.sent, l.rate(now))
-	}
-	if stated {
-		l.pace.refund() // one may go at the time that the server named
-	}
+	return nil
 }
 
 // rate is how many requests a second were sent of late.

@@ -162,13 +162,14 @@ func (q *queue) queued() int {
 // heldUntil is when the last hold of the whole key ends.
 func (q *queue) heldUntil() time.Time { return time.Unix(0, q.held.Load()) }
 
-// readmit is when a call that began then would be admitted again.
-func (q *queue) readmit(now time.Time, w *waiter) time.Time {
+// readmit is when a denied request would be admitted again, and whether the odds
+// are good that it will be.
+func (q *queue) readmit(now time.Time, w *waiter) (at time.Time, good bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	c := claim{cost: w.claim.cost, route: w.claim.route, batch: w.claim.batch}
 	l, place := q.placeLocked(c.route.scope(), w.order)
-	return later(now, q.ledger.when(now, l.ahead(place), &c))
+	return later(now, q.ledger.when(now, l.ahead(place), &c)), q.ledger.odds.good()
 }
 
 // tick is what the timer calls.

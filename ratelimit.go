@@ -216,7 +216,10 @@ func (l *Limiter) send(sent time.Time, q *queue, key string, req *http.Request, 
 		report(a, req, v.Outcome, err, sent, now)
 	}
 	if v.Class == ClassRateLimited && resp != nil && !l.Observe {
-		v.paced, v.readmit, v.patience = true, q.readmit(now, w), l.maxWait()
+		v.paced, v.patience = true, l.maxWait()
+		good := false
+		v.readmit, good = q.readmit(now, w)
+		v.hopeless = !good && v.RetryAt.IsZero() && len(v.Quotas) == 0
 	}
 	if learned != nil {
 		if t := traceOf(req.Context()); t != nil && t.Learned != nil {

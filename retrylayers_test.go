@@ -337,3 +337,24 @@ func TestOutcomeOfFindsTheVerdictOnTheCallersRequest(t *testing.T) {
 		}
 	})
 }
+
+// A server that says neither why nor until when, and has admitted nothing yet, is
+// no rate limit to wait for.
+func TestServerThatOnlyEverDeniesIsSoonGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sent := 0
+		rt := NewTransport(breakerBase(func(req *http.Request) (*http.Response, error) {
+			sent++
+			return &http.Response{StatusCode: 429, Header: http.Header{}, Body: http.NoBody, Request: req}, nil
+		}))
+		req, _ := http.NewRequestWithContext(t.Context(), "GET", "http://api.test/", nil)
+		start := time.Now()
+		resp, err := rt.RoundTrip(req)
+		if err != nil || resp.StatusCode != 429 {
+			t.Fatalf("%v, %v", resp, err)
+		}
+		if took := time.Since(start); sent != defaultAttempts || took > 10*time.Second {
+			t.Errorf("%d requests in %v, want %d within 10 s", sent, took, defaultAttempts)
+		}
+	})
+}

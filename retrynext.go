@@ -100,7 +100,7 @@ func (r *Retrier) nextOpen(s standing, now time.Time) plan {
 // nextPaced is next for a denial that a Limiter knows of: its queue does the
 // waiting, if it admits the call in time.
 func (r *Retrier) nextPaced(s standing, now time.Time) plan {
-	p := plan{again: true, at: now, free: s.denied <= freeDenials}
+	p := plan{again: true, at: now, free: s.denied <= freeDenials && (s.batch || !s.hopeless)}
 	switch {
 	case !p.free && (s.once || s.spent >= r.attempts()):
 		return plan{}
