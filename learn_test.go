@@ -243,3 +243,105 @@ func TestAbsoluteResetsCountOnTheServersClock(t *testing.T) {
 		}
 	}
 }
+
+// What comes back within a window is what the server has more than it had, and
+// what was used here since. Here it is asked every second, by two at a time.
+func TestWhatIsUsedHereIsNoOthersAndNoRefill(t *testing.T) {
+	for _, c := range []struct {
+		name          string
+		back          float64 // per second, in the server
+		slides        bool
+		least, atMost float64
+	}{
+		{"nothing comes back", 0, false, 0, 0},
+		{"five a second come back", 5, true, 3.5, 5.5},
+	} {
+		s := newStory(t)
+		// The limit is so much larger that this is no window that refills gradually.
+		for i := range 12 {
+			sec := float64(i)
+			a, b := s.send(sec), s.send(sec)
+			remaining := func(n float64) int64 { return int64(500 - 2*sec - n + c.back*sec) }
+			s.answer(sec+0.1, a, s.left(sec+0.1, 1000, remaining(1), 60-sec))
+			s.answer(sec+0.1, b, s.left(sec+0.1, 1000, remaining(2), 60-sec))
+		}
+		b := s.l.budgets[0]
+		if got := b.slides > 0; got != c.slides || b.slide < c.least || b.slide > c.atMost {
+			t.Errorf("%s: %d slides, %.2f a second", c.name, b.slides, b.slide)
+		}
+	}
+}
+
+func TestRequestsInFlightAreNoRefill(t *testing.T) {
+	s := newStory(t)
+	s.answer(0.1, s.send(0), s.left(0.1, 1000, 500, 60))
+	var flying []*claim
+	for i := range 20 { // sent with the last, which was admitted first
+		flying = append(flying, s.send(1+float64(i)*0.005))
+	}
+	last := s.send(1.1)
+	s.answer(1.2, last, s.left(1.2, 1000, 499, 59))
+	if b := s.l.budgets[0]; b.slide > 0 {
+		t.Errorf("20 that the server may not have counted yet look like %v a second", b.slide)
+	}
+	for i, c := range flying {
+		s.answer(2, c, s.left(2, 1000, int64(498-i), 59))
+	}
+	s.wantLevel(2, 479)
+}
+
+func TestSlideThatEndsIsNoticed(t *testing.T) {
+	s := newStory(t)
+	s.answer(0.1, s.send(0), s.left(0.1, 1000, 2, 10))
+	c, _ := s.try(10.2)
+	if c == nil {
+		t.Fatal("nobody asks at the reset")
+	}
+	s.answer(10.3, c, s.left(10.3, 1000, 300, 9.9))
+	if b := s.l.budgets[0]; b.slide < 50 {
+		t.Fatalf("700 are missing: %v a second", b.slide)
+	}
+	s.answer(12.3, s.send(12.2), s.left(12.3, 1000, 299, 7.9))
+	if b := s.l.budgets[0]; b.slide != 0 || b.slides != -1 {
+		t.Errorf("two seconds later nothing has come back: %v a second, %d", b.slide, b.slides)
+	}
+}
+
+func TestResetThatMovesBeforeItCameIsOfABucket(t *testing.T) {
+	s := newStory(t)
+	s.answer(0.1, s.send(0), s.left(0.1, 100, 90, 6))
+	for i := 1; i <= 2; i++ {
+		sec := float64(i) * 0.5
+		s.answer(sec+0.1, s.send(sec), s.left(sec+0.1, 100, int64(90-20*i), 6+12*float64(i)))
+	}
+	if b := s.l.budgets[0]; b.kind != refillGradual {
+		t.Errorf("kind %d, %d votes", b.kind, b.votes)
+	}
+}
+
+func TestWhatIsNewsIsTold(t *testing.T) {
+	s := newStory(t)
+	for i, c := range []struct {
+		limit, left int64
+		want        bool
+	}{{100, 90, true}, {100, 89, false}, {100, -1, false}, {50, 40, true}, {50, 39, false}, {60, -1, true}} {
+		if got := s.answer(float64(i)+0.1, s.send(float64(i)), left(c.limit, c.left)); got != c.want {
+			t.Errorf("answer %d, %d of %d: news %v, want %v", i+1, c.left, c.limit, got, c.want)
+		}
+	}
+}
+
+// A window that nobody had used up tells nothing of whether it comes back whole.
+func TestOnlyASpentWindowTellsThatItComesBackWhole(t *testing.T) {
+	for _, c := range []struct {
+		left int64
+		want bool
+	}{{2, true}, {60, false}} {
+		s := newStory(t)
+		s.answer(0.1, s.send(0), s.left(0.1, 100, c.left, 10))
+		s.answer(10.3, s.send(10.2), s.left(10.3, 100, 99, 9.9))
+		if b := s.l.budgets[0]; b.whole != c.want {
+			t.Errorf("after %d were left: %v", c.left, b.whole)
+		}
+	}
+}

@@ -436,3 +436,96 @@ func TestFirstAnswersCountWhatIsInFlight(t *testing.T) {
 		s.wantLevel(0.4, 100-float64(len(flying)))
 	}
 }
+
+// What becomes of a denial that names no time: a budget that is spent waits for
+// its reset; one that is nearly full is enforced in shorter windows; else a rate
+// must be found.
+func TestDenialIsExplainedByWhatTheHeadersSay(t *testing.T) {
+	const held, smoothed, paced = "held", "smoothed", "paced"
+	became := func(s *story) string {
+		for _, b := range s.l.budgets {
+			if b.smooth != nil && b.smooth.bucket != nil {
+				return smoothed
+			}
+		}
+		if s.l.pace != nil {
+			return paced
+		}
+		return held
+	}
+	tokens := func(left int64) Quota { return Quota{Resource: "tokens", Limit: 1000, Remaining: left} }
+	for _, c := range []struct {
+		name   string
+		tokens int64 // that the request is thought to cost
+		told   []Quota
+		want   string
+	}{
+		{"no requests left", 0, []Quota{left(600, 0)}, held},
+		{"many requests left", 0, []Quota{left(600, 300)}, smoothed},
+		{"fewer tokens left than it costs", 900, []Quota{left(600, 300), tokens(700)}, held},
+		{"few tokens left, by the server's count", 100, []Quota{left(600, 300), tokens(400)}, paced},
+		{"many tokens left", 100, []Quota{left(600, 300), tokens(800)}, smoothed},
+		{"no tokens left, and it costs none", 0, []Quota{left(600, 300), tokens(0)}, smoothed},
+		{"a remaining that is not stated", 0, []Quota{left(600, -1)}, paced},
+		{"nothing said", 0, nil, paced},
+	} {
+		s := newStory(t)
+		request := &claim{cost: cost{1, Tokens{Input: c.tokens}}, route: s.route}
+		for i := range c.told {
+			c.told[i].Reset = s.time(60)
+		}
+		s.l.charge(s.time(0), request)
+		s.deny(0.1, request, -1, c.told...)
+		if got := became(s); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+	for _, c := range []struct {
+		left int64
+		want string
+	}{{1, held}, {5, held}, {13, paced}, {300, paced}} {
+		s := newStory(t)
+		other := &route{}
+		s.answer(0.1, s.send(0), s.left(0.1, 600, c.left, 60))
+		foreign := s.left(0.1, 600, 0, 60)
+		foreign.Scope = "other"
+		elsewhere := &claim{cost: cost{requests: 1}, route: other}
+		s.l.charge(s.time(0.2), elsewhere)
+		s.answer(0.3, elsewhere, foreign)
+		s.deny(1.1, s.send(1), -1)
+		if got := became(s); got != c.want {
+			t.Errorf("denied without a word when %d of 600 were left: %s, want %s", c.left, got, c.want)
+		}
+	}
+}
+
+func TestRequestIsChargedOnce(t *testing.T) {
+	s := newStory(t)
+	s.answer(0.1, s.send(0), left(100, 90))
+	old := s.send(1)
+	s.answer(3.1, s.send(3), left(100, 80)) // old is in it
+	s.fail(4, old)
+	s.wantLevel(4, 80)
+	if got := s.l.budgets[0].first; got != nil {
+		t.Error("a claim that has ended is looked at")
+	}
+}
+
+func TestDelaysInWholeSecondsAreTakenAsWritten(t *testing.T) {
+	s := newStory(t)
+	q := left(100, 1)
+	q.Reset, q.resolution = s.time(0.1+10).Add(-3*time.Nanosecond), time.Second // as computed from another clock reading
+	s.answer(0.1, s.send(0), q)
+	if lo := s.l.budgets[0].turn.at.lo; lo != s.instant(9) {
+		t.Errorf("not before %v, want 9 s", lo.Sub(s.instant(0)))
+	}
+}
+
+func TestQuestionsAreForgottenWhenTheWindowTurns(t *testing.T) {
+	b := budget{limit: 10, asks: 5}
+	b.turn.set(from(10, 10.01), time.Millisecond)
+	b.roll()
+	if b.asks != 0 || b.best != 10 || !b.rolled {
+		t.Errorf("%d asks, %v left", b.asks, b.best)
+	}
+}

@@ -240,3 +240,31 @@ func TestFurtherStatementsNarrowTheSameEnd(t *testing.T) {
 		t.Errorf("from %v to %v", turn.at.lo.Sub(testStart), turn.at.hi.Sub(testStart))
 	}
 }
+
+func TestRefusedQuestionIsRepeatedAfterAQuarterOfTheResolution(t *testing.T) {
+	for _, c := range []struct {
+		resolution time.Duration
+		want       float64
+	}{{time.Second, 0.25}, {time.Millisecond, 0.1}, {time.Minute, 15}} {
+		var turn turn
+		turn.set(from(10, 12), c.resolution)
+		turn.refused(at(13))
+		if got := turn.ask(); got != at(13+c.want) {
+			t.Errorf("with a resolution of %v: %v later, want %v s", c.resolution, got.Sub(at(13)), c.want)
+		}
+	}
+}
+
+func TestRoundingIsTrustedAfterThreeWindows(t *testing.T) {
+	var turn turn
+	turn.lo, turn.hi = 0.5, 0.52
+	for window := range 5 {
+		shift := 60 * float64(window)
+		turn.set(from(shift+10, shift+12), time.Second)
+		late := turn.over().Sub(turn.point(turn.hi))
+		if want := map[bool]time.Duration{false: time.Second, true: turnGuard}[window >= turnTrust]; late != want {
+			t.Errorf("after %d windows it is sure %v after the end, want %v", window, late, want)
+		}
+		turn.turned(turn.ask())
+	}
+}
