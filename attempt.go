@@ -2,6 +2,7 @@ package steadyhttp
 
 import (
 	"context"
+	"math"
 	"net/http"
 	"reflect"
 	"sync/atomic"
@@ -50,9 +51,8 @@ type attempt struct {
 
 	timeout *attemptTimeout // of the Retrier; nil if there is none
 
-	// failed is the verdict on an error, which unlike a response has no request
-	// to carry it.
-	failed atomic.Pointer[verdict]
+	// latest is the verdict on what came back.
+	latest atomic.Pointer[verdict]
 }
 
 // gate is how a Breaker lets the Limiter below it ask, when a request leaves
@@ -66,13 +66,22 @@ type gate interface {
 	opened() <-chan struct{}
 }
 
-// Value finds the attempt itself under its key.
+// Value finds the attempt itself under its key, and its verdict.
 func (a *attempt) Value(key any) any {
-	if _, ok := key.(attemptKey); ok {
+	switch key.(type) {
+	case attemptKey:
 		return a
+	case verdictKey:
+		if v := a.latest.Load(); v != nil {
+			return v
+		}
 	}
 	return a.Context.Value(key)
 }
+
+// end lets no layer join any more: the attempt is over, and lives on only in the
+// context of its response's Request.
+func (a *attempt) end() { a.taken.Store(math.MaxUint32) }
 
 // take claims a part in the attempt and tells whether it was free.
 func (a *attempt) take(r role) bool {
@@ -137,7 +146,7 @@ func verdictOn(a *attempt, resp *http.Response, err error) *verdict {
 	if a == nil {
 		return nil
 	}
-	if v := a.failed.Load(); v != nil && sameError(v.err, err) {
+	if v := a.latest.Load(); v != nil && v.resp == nil && sameError(v.err, err) {
 		return v
 	}
 	return nil
@@ -149,14 +158,19 @@ func sameError(err, other error) bool {
 	return t == reflect.TypeOf(other) && (t == nil || t.Comparable()) && err == other
 }
 
-// deliver makes v the verdict on resp or err: a response's Request becomes req
-// in all but the context, which carries v.
+// deliver makes v the verdict on resp or err. A response's Request becomes req, in
+// all but the context unless that is the attempt's: it carries v already.
 func deliver(a *attempt, req *http.Request, resp *http.Response, err error, v *verdict) {
 	v.Context, v.resp, v.err = req.Context(), resp, err
-	if resp != nil {
+	if a != nil {
+		a.latest.Store(v)
+	}
+	switch {
+	case resp == nil:
+	case a != nil && req.Context() == context.Context(a):
+		resp.Request = req
+	default:
 		resp.Request = req.WithContext(v)
-	} else if a != nil {
-		a.failed.Store(v)
 	}
 }
 

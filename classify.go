@@ -95,7 +95,7 @@ type Classifier struct {
 // travels with it: [OutcomeOf] finds it there.
 func (c *Classifier) RoundTrip(req *http.Request) (*http.Response, error) {
 	sent := time.Now()
-	out, a, _ := joinAttempt(req, roleClassifier, sent)
+	out, a, owned := joinAttempt(req, roleClassifier, sent)
 	resp, err := baseOf(c.Base).RoundTrip(out)
 	arrived := time.Now()
 	v := &verdict{arrived: arrived}
@@ -112,8 +112,11 @@ func (c *Classifier) RoundTrip(req *http.Request) (*http.Response, error) {
 			v.Outcome = Classify(nil, nil)
 		}
 	}
-	deliver(a, req, resp, err, v)
+	deliver(a, out, resp, err, v)
 	report(a, req, v.Outcome, err, sent, arrived)
+	if owned {
+		a.end()
+	}
 	return resp, err
 }
 
