@@ -1,10 +1,10 @@
 package steadyhttp
 
 import (
-	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
+	"hash/maphash"
 	"net/http"
 	"strings"
 )
@@ -152,14 +152,12 @@ func appendQuery(b []byte, query string) []byte {
 
 const digestLen = 16 // in a key, in hexadecimal digits
 
-var digestSeed = func() (seed [32]byte) {
-	rand.Read(seed[:])
-	return seed
-}()
+var digestSeed = maphash.MakeSeed()
 
-// appendDigest appends a digest of secret that holds for this process only.
+// appendDigest appends a digest of secret that holds for this process only: who
+// does not know the seed can neither invert nor repeat it.
 func appendDigest(b, secret []byte) []byte {
-	var buf [512]byte
-	sum := sha256.Sum256(append(append(buf[:0], digestSeed[:]...), secret...))
-	return hex.AppendEncode(b, sum[:digestLen/2])
+	var sum [digestLen / 2]byte
+	binary.BigEndian.PutUint64(sum[:], maphash.Bytes(digestSeed, secret))
+	return hex.AppendEncode(b, sum[:])
 }

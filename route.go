@@ -121,13 +121,16 @@ func routeOf(req *http.Request) uint64 {
 	if req.URL == nil {
 		return h.Sum64()
 	}
-	for segment := range strings.SplitSeq(req.URL.Path, "/") {
-		h.WriteByte('/')
-		if isID(segment) {
-			h.WriteByte('*')
-		} else {
-			h.WriteString(segment)
+	for path := req.URL.Path; path != ""; {
+		segment := path
+		if i := strings.IndexByte(path, '/'); i >= 0 {
+			segment = path[:i+1]
 		}
+		path = path[len(segment):]
+		if isID(strings.TrimSuffix(segment, "/")) {
+			segment = "*/"
+		}
+		h.WriteString(segment)
 	}
 	return h.Sum64()
 }
