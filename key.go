@@ -138,12 +138,26 @@ func appendHost(b []byte, req *http.Request) []byte {
 	if req.URL == nil || req.URL.Host == "" {
 		return b
 	}
+	if isPlain(req.URL.Scheme) && isPlain(req.URL.Host) { // most are, and this is asked several times a call
+		return append(append(append(b, req.URL.Scheme...), "://"...), req.URL.Host...)
+	}
 	scheme, host := strings.ToLower(req.URL.Scheme), strings.ToLower(req.URL.Host)
 	if strings.HasSuffix(host, defaultPort(scheme)) {
 		host = host[:len(host)-len(defaultPort(scheme))]
 	}
 	host = strings.TrimSuffix(strings.Replace(host, ".:", ":", 1), ".") // a full name's dot
 	return appendName(append(appendName(b, scheme), "://"...), host)
+}
+
+// isPlain tells whether a scheme or host is as a key has it: in lower case, with
+// neither port nor final dot, and not too long.
+func isPlain(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && (c != '.' || i == len(s)-1) {
+			return false
+		}
+	}
+	return len(s) <= maxName
 }
 
 // defaultPort is the port of scheme, as the end of a host that may leave it out.
