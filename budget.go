@@ -48,7 +48,8 @@ type budget struct {
 
 	// A gradual refill.
 	period  interval // seconds in which the whole limit refills
-	stretch float64  // the most seconds that a reset was away: nothing refills faster than the limit in that
+	stretch float32  // the most seconds that a reset was away: nothing refills faster than the limit in that
+	stated  float32  // the header's limit, if the capacity is less
 	ref     note     // an earlier reading to compare the reset with
 
 	// Windows.
@@ -173,7 +174,7 @@ func (b *budget) growth() float64 {
 		g = b.limit // at most: stretch is forgotten when the limit changes
 	}
 	if b.stretch > 0 {
-		g = min(g, b.limit/b.stretch)
+		g = min(g, b.limit/float64(b.stretch))
 	}
 	return g
 }

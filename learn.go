@@ -15,12 +15,13 @@ func (b *budget) observe(r reading) (changed bool) {
 	if isNew && r.remaining < 0 { // a limit in so much time, and no more: what is sent is counted here
 		b.kind, b.best, b.at = refillGradual, b.limit, r.sent
 	}
-	if r.remaining < 0 || r.sent.Before(b.sized) && r.limit > 0 && r.limit != b.limit && !b.perReset {
+	if r.remaining < 0 || r.sent.Before(b.sized) && r.limit > 0 && b.capacity(r) != b.limit && !b.perReset {
 		return isNew || b.limit != limit
 	}
 	if r.reset.known() {
 		b.asks = 0
-		b.stretch = max(b.stretch, (r.reset.mid().Sub(r.sent)).Seconds())
+		b.stretch = max(b.stretch, float32(r.reset.mid().Sub(r.sent).Seconds()))
+		b.undersized(r)
 		b.compare(r)
 		b.narrow(r)
 	}
@@ -43,16 +44,13 @@ func (b *budget) size(r reading) {
 	if r.remaining > r.limit && r.limit > 0 {
 		b.perReset = true // a rate under the name of a limit, beside a burst that is not stated
 	}
-	limit := r.limit
-	if b.perReset || r.limit <= 0 {
-		limit = max(b.limit, r.remaining)
-	}
+	limit := b.capacity(r)
 	if limit <= 0 || r.sent.Before(b.sized) {
 		return
 	}
 	if b.limit > 0 && limit != b.limit && !b.perReset {
 		b.ref, b.stretch = note{}, 0
-		b.mark, b.opening = 0, r.snapshot() // whatever was known was of another limit
+		b.mark, b.opening, b.stated = 0, r.snapshot(), 0 // whatever was known was of another limit
 	}
 	b.limit, b.sized = limit, r.sent
 	if b.perReset && r.reset.known() && r.limit > 0 {
@@ -60,6 +58,37 @@ func (b *budget) size(r reading) {
 			p := b.limit / r.limit * d.Seconds()
 			b.period = interval{p, p}
 		}
+	}
+}
+
+// capacity is how much the budget can hold, as far as a reading tells.
+func (b *budget) capacity(r reading) float64 {
+	switch {
+	case b.perReset || r.limit <= 0:
+		return max(b.limit, r.remaining)
+	case float32(r.limit) == b.stated:
+		return b.limit
+	}
+	return r.limit
+}
+
+// undersized finds a bucket that holds less than its limit says: one of 600 a minute, of
+// which only 20 can be used at once. Two readings tell how long it takes for one
+// to come back, and so what there is when all has come back.
+func (b *budget) undersized(r reading) {
+	n := b.ref.remaining - r.remaining
+	if b.kind != refillGradual || b.perReset || r.limit <= 0 || b.capacity(r) != b.limit || !b.ref.reset.known() || n < 2 {
+		return
+	}
+	left, then := r.reset.mid().Sub(r.sent).Seconds(), b.ref.reset.mid().Sub(b.ref.sent).Seconds()
+	slack := (r.reset.width() + b.ref.reset.width()).Seconds() / 2
+	each := (left - then - slack) / (n + 1) // at least
+	if each <= 0 {
+		return
+	}
+	if burst := math.Floor(r.remaining + 1 + (left+slack)/each); burst < 0.9*r.limit && burst < b.limit {
+		b.limit, b.stated = burst, float32(r.limit)
+		b.ref, b.stretch, b.period = note{}, 0, interval{}
 	}
 }
 
@@ -222,7 +251,7 @@ func (b *budget) opener(r reading) {
 // latter, since that can be tested at once.
 func (b *budget) turned(r reading) {
 	old, gap := b.turn.at, r.reset.mid().Sub(b.turn.at.mid()).Seconds()
-	if gap < b.stretch/2 && r.remaining < b.limit-1 {
+	if gap < float64(b.stretch)/2 && r.remaining < b.limit-1 {
 		b.creeps++
 	} else {
 		b.creeps = 0

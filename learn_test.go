@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -342,6 +343,68 @@ func TestOnlyASpentWindowTellsThatItComesBackWhole(t *testing.T) {
 		s.answer(10.3, s.send(10.2), s.left(10.3, 100, 99, 9.9))
 		if b := s.l.budgets[0]; b.whole != c.want {
 			t.Errorf("after %d were left: %v", c.left, b.whole)
+		}
+	}
+}
+
+// A limit of 600 a minute, of which only few can be used at once.
+func TestBucketMayHoldLessThanItsLimitSays(t *testing.T) {
+	for _, burst := range []int64{20, 100, 300} {
+		synctest.Test(t, func(t *testing.T) {
+			p := &steadytest.Provider{
+				Limits:  []steadytest.Limit{{N: 600, Per: time.Minute, Burst: burst}},
+				Latency: 100 * time.Millisecond,
+			}
+			l := &Limiter{Base: &Classifier{Base: p}, Key: func(*http.Request) string { return "k" }}
+			var wg sync.WaitGroup
+			for range 16 {
+				wg.Go(func() {
+					for range 60 {
+						if resp, err := l.RoundTrip(listModels(t, t.Context())); err == nil {
+							resp.Body.Close()
+						}
+					}
+				})
+			}
+			wg.Wait()
+			c := p.Counts()
+			if c.Denied > 30 {
+				t.Errorf("a bucket of %d: %d of %d denied", burst, c.Denied, c.Requests)
+			}
+			b := entriesOf(&l.keys)[0].value.ledger.budgets[0]
+			if b.limit < float64(burst) || b.limit > float64(burst)*1.2 {
+				t.Errorf("a bucket of %d is taken for one of %v", burst, b.limit)
+			}
+			if got := b.perSecond(); got < 9.5 || got > 12 {
+				t.Errorf("a bucket of %d: %v a second, want 10", burst, got)
+			}
+		})
+	}
+}
+
+func TestBucketThatIsNotFullHoldsWhatItsLimitSays(t *testing.T) {
+	for _, apart := range []float64{0.02, 0.3} {
+		s := newStory(t)
+		level := 400.0 // others have used 200
+		for i := range 40 {
+			sec := float64(i) * apart
+			level = min(600, level+10*apart) - 3
+			c := s.send(sec)
+			s.answer(sec+0.1, c, s.left(sec+0.1, 600, int64(level), (600-level)/10))
+		}
+		if b := s.l.budgets[0]; b.limit != 600 || b.stated != 0 {
+			t.Errorf("requests %v s apart: a capacity of %v", apart, b.limit)
+		}
+	}
+}
+
+func TestNewLimitForgetsWhatTheBucketHeld(t *testing.T) {
+	b := &budget{budgetID: budgetID{resource: "requests"}, kind: refillGradual, limit: 20, stated: 600}
+	for i, c := range []struct{ limit, want float64 }{{600, 20}, {300, 300}, {600, 600}} {
+		now := at(float64(i))
+		b.observe(reading{limit: c.limit, remaining: 5, sent: now, arrived: now})
+		if b.limit != c.want {
+			t.Errorf("a limit of %v: a capacity of %v, want %v", c.limit, b.limit, c.want)
 		}
 	}
 }
