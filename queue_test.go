@@ -468,3 +468,36 @@ func TestObserverHoldsNothingBackAndTellsWhatItWould(t *testing.T) {
 		}
 	})
 }
+
+// A batch call that began long ago, of which this is a retry, has aged on arrival.
+func TestAgedBatchCallIsNotHeldFromTheLastTenth(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Hour)
+		q, now := (&Limiter{}).newQueue("k"), time.Now()
+		w := joins(q, now, false)
+		q.settle(now, "k", w, ending{Outcome: Outcome{Class: ClassSuccess, Quotas: []Quota{
+			{Resource: "requests", Limit: 100, Remaining: 8, Reset: now.Add(time.Hour)},
+		}}})
+		if w := joins(q, now, true); w.admitted {
+			t.Error("a new batch call takes of what is kept for interactive ones")
+		}
+		if w := joins(q, now.Add(-aging), true); !w.admitted {
+			t.Error("a batch call that has aged is held back")
+		}
+	})
+}
+
+func TestForecastCountsTheTokensOfThoseAhead(t *testing.T) {
+	l := &line{all: make([]*waiter, 4), cost: cost{4, Tokens{Input: 400, Output: 80}}}
+	for place, want := range map[int]cost{
+		0: {}, 1: {1, Tokens{100, 20}}, 2: {2, Tokens{200, 40}}, 4: {4, Tokens{400, 80}},
+	} {
+		if got := l.ahead(place); got != want {
+			t.Errorf("ahead of place %d: %v, want %v", place, got, want)
+		}
+	}
+	var none *line
+	if got := none.ahead(0); got != (cost{}) {
+		t.Errorf("in no line: %v", got)
+	}
+}

@@ -233,3 +233,72 @@ func TestCloseOfTheCancelChannelEndsTheWait(t *testing.T) {
 		}
 	})
 }
+
+func TestExemptResponseCarriesItsVerdictAndTheCallersRequest(t *testing.T) {
+	l := serve(&Limiter{Key: func(*http.Request) string { return "" }}, canned(429, nil, ""))
+	req := edgeRequest(t, t.Context())
+	resp, err := l.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, inside := resp.Request.Context().Value(attemptKey{}).(*attempt); inside || resp.Request.URL != req.URL {
+		t.Error("the response's request is not the caller's")
+	}
+	if got := OutcomeOf(resp, nil).Class; got != ClassRateLimited {
+		t.Errorf("class %v", got)
+	}
+}
+
+func TestDateOfAnAnswer(t *testing.T) {
+	want := time.Date(2026, 11, 20, 12, 0, 7, 0, time.UTC)
+	for date, want := range map[string]time.Time{"Fri, 20 Nov 2026 12:00:07 GMT": want, "": {}, "yesterday": {}} {
+		if got := dateOf(&http.Response{Header: http.Header{"Date": {date}}}); !got.Equal(want) {
+			t.Errorf("%q: %v", date, got)
+		}
+	}
+	if !dateOf(nil).IsZero() {
+		t.Error("no answer has a date")
+	}
+}
+
+func TestRequestThatMayHaveBeenSentStaysCharged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := serve(&Limiter{Requests: []Rate{PerMinute(1)}}, tracedBase(func(req *http.Request) (*http.Response, error) {
+			return nil, errors.New("connection reset")
+		}))
+		l.RoundTrip(edgeRequest(t, t.Context()))
+		start := time.Now()
+		l.RoundTrip(edgeRequest(t, t.Context()))
+		if got := time.Since(start); got < time.Minute {
+			t.Errorf("after one that may have arrived the next goes after %v", got)
+		}
+	})
+}
+
+func TestServersClockIsReadOffTheAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(time.Date(2026, 11, 20, 12, 0, 7, 0, time.UTC)))
+		const ahead = 90 * time.Second
+		l := serve(&Limiter{}, tracedBase(func(req *http.Request) (*http.Response, error) {
+			now := time.Now().Add(ahead)
+			return canned(200, http.Header{
+				"Date":              {now.UTC().Format(http.TimeFormat)},
+				"X-Ratelimit-Limit": {"100"}, "X-Ratelimit-Remaining": {"50"}, "X-Ratelimit-Reset": {strconv.FormatInt(now.Unix()+60, 10)},
+			}, "")(req)
+		}))
+		took(t, l, edgeRequest(t, t.Context()))
+		clock := entriesOf(&l.keys)[0].value.ledger.clock
+		if !clock.known || clock.lo > ahead || clock.hi < ahead {
+			t.Errorf("ahead by %v to %v, want %v", clock.lo, clock.hi, ahead)
+		}
+	})
+}
+
+func TestKeyThatIsHeldIsEvictedLast(t *testing.T) {
+	l := serve(&Limiter{}, canned(429, http.Header{"Retry-After": {"60"}}, ""))
+	took(t, l, edgeRequest(t, t.Context()))
+	held, idle := entriesOf(&l.keys)[0].value, l.newQueue("idle")
+	if !l.keys.busy(held) || l.keys.busy(idle) {
+		t.Errorf("held: busy %v; idle: busy %v", l.keys.busy(held), l.keys.busy(idle))
+	}
+}
