@@ -1,0 +1,143 @@
+package steadyhttp
+
+import "time"
+
+// odds are whether a denied request will ever be admitted. A server that denied
+// all it was ever asked is not waited for as one is that admits at some rate.
+type odds struct {
+	won    int32   // requests that were not denied
+	rounds int16   // of denials since the last of those: the denials of one round trip are one
+	round  instant // when the last round was
+}
+
+func (o *odds) admitted() {
+	o.won, o.rounds = min(o.won, 1<<30)+1, 0
+}
+
+func (o *odds) denied(now, sent instant) {
+	if o.round.IsZero() || !sent.Before(o.round) {
+		o.rounds, o.round = min(o.rounds, 1<<14)+1, now
+	}
+}
+
+// good tells whether it is worth waiting, without counting the attempts.
+func (o *odds) good() bool { return 4*int32(o.rounds) <= o.won+3 }
+
+// obey acts on an answer that says to stay away: it holds the whole key until
+// the time that the server stated, and finds what no header explains.
+func (l *ledger) obey(now instant, c *claim, a ending, spoken []*budget) {
+	retryAt := l.epoch.instant(a.RetryAt)
+	stated := !retryAt.IsZero() && !derived(a.RetryAt, a.Quotas)
+	switch a.Class {
+	case ClassRateLimited:
+		l.odds.denied(now, c.sent)
+		if stated {
+			l.hold(now, retryAt)
+		}
+		l.deny(now, c, a, spoken, stated)
+	case ClassOverloaded, ClassQuotaExhausted:
+		if stated {
+			l.hold(now, retryAt)
+		}
+	case ClassNetwork, ClassTimeout, ClassCanceled:
+	default:
+		l.odds.admitted()
+		l.pace.admitted(now, c.sent)
+	}
+}
+
+// deny finds what a denial shows that the budgets do not know yet: that the
+// server enforces a shorter window than it says, or that it has a limit of which
+// it says nothing.
+func (l *ledger) deny(now instant, c *claim, a ending, spoken []*budget, stated bool) {
+	if l.explains(c, a) {
+		if at, _ := l.check(now, cost{}, c, nil); at.After(now) {
+			return
+		}
+	} else if b := strict(spoken); b != nil {
+		if b.smooth == nil {
+			b.smooth = &smoothing{}
+		}
+		b.smooth.strike(now, c.sent, b.perSecondOverall())
+		return
+	}
+	if !stated && !a.RetryAt.IsZero() {
+		l.hold(now, l.epoch.instant(a.RetryAt))
+	}
+	if l.pace == nil {
+		l.pace = newPace(now, l.rate(now), l.began, float64(l.total.requests)-float64(l.inFlight))
+	} else {
+		l.pace.denied(now, c.sent, l.rate(now))
+	}
+	if stated {
+		l.pace.refund() // one may go at the time that the server named
+	}
+}
+
+// explains tells whether what the answer says is left is so little that c was
+// denied for it, or, if it says nothing, whether a budget knows.
+func (l *ledger) explains(c *claim, a ending) bool {
+	if len(a.Quotas) == 0 {
+		return l.spent(c)
+	}
+	for i := range a.Quotas {
+		q := &a.Quotas[i]
+		cost := c.cost.of(q.Resource)
+		if q.Remaining < 0 || q.Resource != "requests" && cost == 0 {
+			continue
+		}
+		need := max(2, float64(q.Limit)*0.02)
+		if q.Resource != "requests" {
+			need = max(cost, float64(q.Limit)/2) // the server may have counted more tokens than the estimate
+		}
+		if float64(q.Remaining) < need {
+			return true
+		}
+	}
+	return false
+}
+
+// strict is the budget of requests, if its rate is known.
+func strict(spoken []*budget) *budget {
+	for _, b := range spoken {
+		if b.resource == "requests" && b.perSecondOverall() > 0 {
+			return b
+		}
+	}
+	return nil
+}
+
+// rate is how many requests a second were sent of late.
+func (l *ledger) rate(now instant) float64 {
+	from := l.lagging[0]
+	return float64(l.total.requests-from.total.requests) / max(now.Sub(from.at), reorder).Seconds()
+}
+
+// spent tells whether the last word of the headers was that next to nothing is
+// left for such a request. Some servers send them with all answers but denials.
+func (l *ledger) spent(c *claim) bool {
+	for _, b := range l.budgets {
+		if b.limit > 0 && c.route.has(b.scope) && b.best < max(2, b.limit*0.02, c.cost.of(b.resource)) {
+			return true
+		}
+	}
+	return false
+}
+
+// derived tells whether a time to come back is only the reset of a quota, which
+// its budget knows more about.
+func derived(at time.Time, quotas []Quota) bool {
+	for i := range quotas {
+		if q := &quotas[i]; q.Reset.Equal(at) && q.Remaining <= 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *ledger) hold(now, until instant) {
+	if until.After(now.Add(neverSoon)) {
+		until = now.Add(neverSoon)
+	}
+	l.held = later(l.held, until)
+}
