@@ -67,30 +67,41 @@ func BenchmarkLimiter(b *testing.B) {
 	}
 }
 
-// BenchmarkQueueOf10000 is what it costs to wake one of 10,000 waiters on a key
-// and to queue another.
-func BenchmarkQueueOf10000(b *testing.B) {
-	now := time.Now()
-	q := (&Limiter{Requests: []Rate{{N: 1_000_000, Per: time.Second, Burst: 1}}}).newQueue("k")
-	began := now
-	add := func() {
-		began = began.Add(time.Nanosecond)
-		if _, _, err := q.admit(now, "k", request{cost: cost{requests: 1}, began: began, maxWait: time.Hour, maxQueue: 1 << 20}); err != nil {
-			b.Fatal(err)
-		}
+// BenchmarkQueue is what it costs to wake the first of so many waiters on a key,
+// and to queue another. It must not grow with their number.
+func BenchmarkQueue(b *testing.B) {
+	for _, waiters := range []int{100, 10_000, 100_000} {
+		b.Run(strconv.Itoa(waiters), func(b *testing.B) {
+			now := time.Now().Add(24 * time.Hour) // the real timer never comes into it
+			q := (&Limiter{Requests: []Rate{{N: 1_000_000, Per: time.Second, Burst: 1}}}).newQueue("k")
+			began := now
+			var waiting []*waiter
+			add := func() {
+				began = began.Add(time.Nanosecond)
+				w, _, err := q.admit(now, "k", request{cost: cost{requests: 1}, began: began, maxWait: time.Hour, maxQueue: 1 << 20})
+				if err != nil {
+					b.Fatal(err)
+				}
+				waiting = append(waiting, w)
+			}
+			for range waiters + 1 {
+				add()
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				now = now.Add(2 * time.Microsecond)
+				first := waiting[0]
+				if waiting = waiting[1:]; !first.admitted {
+					b.Fatal("the first is not the next")
+				}
+				q.settle(now, "k", first, ending{Outcome: Outcome{Class: ClassSuccess}}) // wakes another
+				add()
+			}
+			if q.waiting > waiters+1 {
+				b.Fatalf("%d wait, want at most %d", q.waiting, waiters+1)
+			}
+		})
 	}
-	for range 10_001 {
-		add()
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		now = now.Add(time.Microsecond)
-		q.mu.Lock()
-		q.pumpLocked(now, "k")
-		q.mu.Unlock()
-		add()
-	}
-	b.ReportMetric(float64(q.waiting), "waiting")
 }
 
 func TestStateOfAKeyIsSmall(t *testing.T) {

@@ -21,6 +21,8 @@ import (
 // job is a closed-loop workload: so many workers make so many calls.
 type job struct {
 	calls, workers int
+	burst          int           // with every: so many calls begin at a time, whoever may still be under way
+	every          time.Duration // from one burst to the next
 	deadline       time.Duration // of the whole job; none if zero
 	body           func(i int) string
 	during         func(p *steadytest.Provider) // runs beside it
@@ -69,6 +71,9 @@ func simulate(t *testing.T, j job, p *steadytest.Provider, seed uint64) (o outco
 		next := make(chan int)
 		go func() {
 			for i := range j.calls {
+				if j.burst > 0 && i > 0 && i%j.burst == 0 {
+					time.Sleep(j.every)
+				}
 				next <- i
 			}
 			close(next)
@@ -191,6 +196,7 @@ func scenarios() []scenario {
 			{After: 3 * m, Limits: perMinute(300, steadytest.ContinuousBucket)}, {After: 8 * m, Limits: perMinute(900, steadytest.ContinuousBucket)}}}, 1.02, 0.003},
 		{"another tenant", batch, steadytest.Call{}, &P{Limits: bucket, Latency: 2 * s, Tenant: steadytest.Tenant{Share: 0.6}}, 1.25, 0.05},
 		{"tokens", prompts, steadytest.Call{Input: 505, MaxOutput: 300}, &P{Limits: append([]steadytest.Limit{{Resource: "tokens", N: 200_000}}, bucket...), Latency: 2 * s}, 1.01, 0.002},
+		{"open-loop bursts", job{calls: 10_000, workers: 1000, burst: 100, every: 10 * s}, steadytest.Call{}, &P{Limits: bucket, Latency: 2 * s}, 1.02, 0.002},
 		{"no headers", batch, steadytest.Call{}, &P{Dialect: steadytest.Silent, Limits: bucket, Latency: 2 * s}, 1.05, 0.025},
 		{"no headers, charged", batch, steadytest.Call{}, &P{Dialect: steadytest.Silent, Limits: bucket, ChargeDenied: true, Latency: 2 * s}, 1.05, 0.025},
 	}
@@ -219,6 +225,9 @@ func TestSimulation(t *testing.T) {
 				s.job.calls, s.maxDenied, s.maxTime = 2_500, 4*of.maxDenied, 1+4*(of.maxTime-1)
 			}
 			ideal := p.Ideal(s.job.calls, s.job.workers, s.each)
+			if s.job.burst > 0 { // the last call begins no earlier
+				ideal = max(ideal, time.Duration(s.job.calls/s.job.burst-1)*s.job.every+p.Latency)
+			}
 			o := simulate(t, s.job, p, seed)
 			x := o.took.Seconds() / ideal.Seconds()
 			printf("%-26s %8.4f %8.3f%% %7d %8.2f %8.2f\n", s.name, x, 100*o.deniedShare(), o.failed, o.p50.Seconds(), o.p99.Seconds())
