@@ -16,6 +16,7 @@ type lru[V any] struct {
 	max     int // at least 1; zero means maxKeys
 	entries map[string]*lruEntry[V]
 	idle    lruList[V] // most recently used first
+	held    lruList[V] // idle ones that were found busy when there was no room
 	pinned  lruList[V]
 }
 
@@ -68,9 +69,10 @@ func (c *lru[V]) peek(key string) (v V, ok bool) {
 	return v, false
 }
 
-// makeRoomLocked evicts an entry if there is no room for another. It gives busy
-// entries a second chance, but looks at a few only: a flood of keys must not
-// make each use a search.
+// makeRoomLocked evicts an entry if there is no room for another: the oldest that
+// is neither pinned nor busy, else a busy one, else a pinned one. Busy ones are set
+// aside as they are found, so that a flood of keys does not make each use a
+// search, and the first of those is looked at again each time.
 func (c *lru[V]) makeRoomLocked() {
 	limit := c.max
 	if limit == 0 {
@@ -79,10 +81,15 @@ func (c *lru[V]) makeRoomLocked() {
 	if len(c.entries) < limit {
 		return
 	}
-	victim := c.idle.back
-	for n := 0; n < 8 && victim != nil && c.busy != nil && c.busy(victim.value); n++ {
-		victim.moveTo(&c.idle)
+	victim := c.held.back
+	if victim == nil || c.busy(victim.value) {
+		for e := c.idle.back; e != nil && c.busy != nil && c.busy(e.value); e = c.idle.back {
+			e.moveTo(&c.held)
+		}
 		victim = c.idle.back
+	}
+	if victim == nil {
+		victim = c.held.back
 	}
 	if victim == nil {
 		victim = c.pinned.back

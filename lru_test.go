@@ -15,7 +15,7 @@ import (
 func keysOf[V any](t *testing.T, c *lru[V]) []string {
 	t.Helper()
 	var keys []string
-	for _, l := range []*lruList[V]{&c.idle, &c.pinned} {
+	for _, l := range []*lruList[V]{&c.idle, &c.held, &c.pinned} {
 		var next *lruEntry[V]
 		for e := l.back; e != nil; e = e.prev {
 			if e.list != l || e.next != next || c.entries[e.key] != e {
@@ -51,8 +51,10 @@ func TestLRUEvictionOrder(t *testing.T) {
 		{"pinned outlives idle", 3, "", "Abcde", "dea"},
 		{"all pinned: the oldest goes", 2, "", "ABC", "bc"},
 		{"a use renews a pinned one", 2, "", "ABaC", "ac"},
-		{"busy outlives idle", 3, "a", "abcd", "cad"},
-		{"all busy: one goes all the same", 2, "abc", "abc", "bc"},
+		{"busy outlives idle", 3, "a", "abcd", "cda"},
+		{"many busy outlive idle", 12, "abcdefghij", "abcdefghijklmn", "mnabcdefghij"},
+		{"busy that was used again is as recent", 3, "a", "abcda", "cda"},
+		{"all busy: the oldest goes all the same", 2, "abc", "abc", "cb"},
 		{"a single one", 1, "", "ab", "b"},
 		{"a single one, busy", 1, "ab", "ab", "b"},
 		{"a single one, pinned", 1, "", "Ab", "b"},
