@@ -86,8 +86,12 @@ func (l *Limiter) RoundTrip(req *http.Request) (*http.Response, error) {
 			}
 		}
 		resp, err := baseOf(l.Base).RoundTrip(out)
+		v := settle(a, out, resp, err)
+		if v.Class != ClassRefused {
+			report(a, req, v.Outcome, err, now, v.now())
+		}
 		if owned {
-			handBack(req, resp, settle(a, req, resp, err))
+			handBack(req, resp, v)
 		}
 		return resp, err
 	}
