@@ -70,6 +70,8 @@ type Outcome struct {
 	// The API's own words; "" if absent. They are cut to a sensible length, and may
 	// quote the request: think before logging a Message.
 	Code, Type, Message, Param, RequestID string
+
+	stated bool // RetryAt is the response's own word, not only the reset of a quota
 }
 
 // Quota is what a server said of one of its limits.
@@ -182,8 +184,8 @@ func classify(ctx context.Context, now time.Time, resp *http.Response) Outcome {
 	o.RequestID = firstOf(o.RequestID, b.requestID)
 	o.Class, o.Retryable = judge(resp.StatusCode, &h, &b)
 	throttled := o.Class == ClassRateLimited || o.Class == ClassQuotaExhausted
-	if d, ok := delayOf(&h, &b, throttled); ok {
-		o.RetryAt = now.Add(d)
+	if d, stated, ok := delayOf(&h, &b, throttled); ok {
+		o.RetryAt, o.stated = now.Add(d), stated
 	}
 	return o
 }

@@ -12,30 +12,30 @@ import (
 // text; and the resets of the quotas that are used up, which come last because
 // for many APIs they are the time to a full refill.
 
-// delayOf is how long a response asks to wait. throttled says that its quotas
-// may be the reason.
-func delayOf(h *headerFacts, b *errorBody, throttled bool) (d time.Duration, ok bool) {
+// delayOf is how long a response asks to wait, and whether it says so itself: if
+// not, it follows from the quotas, which throttled says may be the reason.
+func delayOf(h *headerFacts, b *errorBody, throttled bool) (d time.Duration, stated, ok bool) {
 	millis, zero := parseMillis(h.delayMillis.value)
 	if millis > 0 {
-		return millis, true
+		return millis, true, true
 	}
 	if h.delay.ok {
 		if d, ok := parseDelay(h.delay.value, h.clock); ok {
-			return d, true
+			return d, true, true
 		}
 	}
 	if b.hasDelay {
-		return b.delay, true
+		return b.delay, true, true
 	}
 	if b.hasProse {
-		return b.prose, true
+		return b.prose, true, true
 	}
 	if throttled {
 		if d, ok := resetOf(h.quotas, h.clock.now); ok {
-			return d, true
+			return d, false, true
 		}
 	}
-	return 0, zero
+	return 0, zero, zero
 }
 
 // resetOf is when the last of the exhausted quotas is renewed. If none says what

@@ -27,7 +27,7 @@ func (o *odds) good() bool { return 4*int32(o.rounds) <= o.won+3 }
 // the time that the server stated, and finds what no header explains.
 func (l *ledger) obey(now instant, c *claim, a ending, spoken []*budget) {
 	retryAt := l.epoch.instant(a.RetryAt)
-	stated := !retryAt.IsZero() && !derived(a.RetryAt, a.Quotas)
+	stated := !retryAt.IsZero() && (a.stated || !derived(a.RetryAt, a.Quotas))
 	switch a.Class {
 	case ClassRateLimited:
 		l.odds.denied(now, c.sent)
@@ -124,8 +124,8 @@ func (l *ledger) spent(c *claim) bool {
 	return false
 }
 
-// derived tells whether a time to come back is only the reset of a quota, which
-// its budget knows more about.
+// derived tells whether a time to come back may be only the reset of a quota, which
+// its budget knows more about. A Classify of the user's own does not say.
 func derived(at time.Time, quotas []Quota) bool {
 	for i := range quotas {
 		if q := &quotas[i]; q.Reset.Equal(at) && q.Remaining <= 0 {
