@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -35,11 +36,43 @@ func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != htt
 // before, net/http finds that out before it has written a byte, and sends what
 // GetBody gives; but that it does for types that it knows, of which ours is none.
 func usedUp(req *http.Request) bool {
-	if req.ContentLength <= 0 || reflect.TypeOf(req.Body) != nopCloser && reflect.TypeOf(req.Body) != nopCloserTo {
+	return req.ContentLength > 0 && unread(req.Body) == 0
+}
+
+// snapshots tells whether the body of req is what http.NewRequest makes of the
+// usual readers, and GetBody gives a reader of its own each time. Nothing is shared
+// between the attempts then, so each may have its body as it is; and net/http
+// writes headers and body at once, which it does for types that it knows.
+func snapshots(req *http.Request) bool {
+	if req.ContentLength <= 0 || req.GetBody == nil || unread(req.Body) != req.ContentLength {
 		return false
 	}
-	left, ok := reflect.ValueOf(req.Body).Field(0).Interface().(interface{ Len() int })
-	return ok && left.Len() == 0
+	return slices.Contains(newRequestGetBody[:], entryOf(req.GetBody))
+}
+
+// unread is how much is left in a body as http.NewRequest makes it of the usual
+// readers; -1 if body is another.
+func unread(body io.ReadCloser) int64 {
+	if t := reflect.TypeOf(body); t != nopCloser && t != nopCloserTo {
+		return -1
+	}
+	if r, ok := reflect.ValueOf(body).Field(0).Interface().(interface{ Len() int }); ok {
+		return int64(r.Len())
+	}
+	return -1
+}
+
+// newRequestGetBody are the functions that http.NewRequest takes for GetBody.
+var newRequestGetBody = func() (entries [3]uintptr) {
+	for i, body := range []io.Reader{bytes.NewReader([]byte{0}), strings.NewReader("0"), bytes.NewBufferString("0")} {
+		req, _ := http.NewRequest(http.MethodPost, "http://body.invalid", body)
+		entries[i] = entryOf(req.GetBody)
+	}
+	return entries
+}()
+
+func entryOf(getBody func() (io.ReadCloser, error)) uintptr {
+	return reflect.ValueOf(getBody).Pointer()
 }
 
 // What http.NewRequest wraps readers in, without and with a WriteTo.

@@ -429,3 +429,46 @@ func TestFirstAttemptAsksForNoBodyThatItHas(t *testing.T) {
 		}
 	}
 }
+
+// Nothing is shared between the bodies that http.NewRequest makes, so none is
+// taken back: a base finds the very types that it knows, and tests that keep a
+// request may read it later.
+func TestBodiesThatShareNothingAreSentAsTheyAre(t *testing.T) {
+	for _, text := range []func() io.Reader{
+		func() io.Reader { return strings.NewReader("a body") },
+		func() io.Reader { return bytes.NewReader([]byte("a body")) },
+		func() io.Reader { return bytes.NewBufferString("a body") },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			req, _ := http.NewRequest(http.MethodPut, "http://api.example/", text())
+			var sent []io.ReadCloser
+			base := roundTripFunc(func(req *http.Request) (*http.Response, error) {
+				sent = append(sent, req.Body)
+				req.Body.Close()
+				return nil, io.ErrUnexpectedEOF
+			})
+			(&Retrier{Base: base, MaxAttempts: 2}).RoundTrip(req)
+			if len(sent) != 2 || sent[0] != req.Body {
+				t.Fatalf("sent %v, the request's own is %v", sent, req.Body)
+			}
+			for i, body := range sent {
+				if got, err := io.ReadAll(body); string(got) != "a body" || err != nil {
+					t.Errorf("attempt %d: %q, %v", i+1, got, err)
+				}
+			}
+		})
+	}
+}
+
+// A GetBody that was left behind when Body was replaced may not be sent in its place.
+func TestStaleGetBodyOfAnotherLengthIsNotSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		req, _ := http.NewRequest(http.MethodPut, "http://api.example/", strings.NewReader("before"))
+		req.Body, req.ContentLength = io.NopCloser(strings.NewReader("after it")), 8
+		base := &repliesBase{replies: []reply{replyWith(503), replyWith(200)}}
+		resp, err := (&Retrier{Base: base}).RoundTrip(req)
+		if err != nil || resp.StatusCode != 503 || base.sent() != 1 {
+			t.Errorf("got %v, %v after %d requests", resp, err, base.sent())
+		}
+	})
+}

@@ -558,3 +558,25 @@ func TestWireManyCallers(t *testing.T) {
 	}
 	callers.Wait()
 }
+
+type countingConn struct {
+	net.Conn
+	writes *atomic.Int32
+}
+
+func (c countingConn) Write(p []byte) (int, error) {
+	c.writes.Add(1)
+	return c.Conn.Write(p)
+}
+
+func TestWireSmallRequestIsOneWrite(t *testing.T) {
+	w := newWire(t, func(rw http.ResponseWriter, req *http.Request) { io.Copy(rw, req.Body) })
+	var writes atomic.Int32
+	w.base.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, addr)
+		return countingConn{c, &writes}, err
+	}
+	if _, body := w.send(t, w.request(t, http.MethodPost, strings.NewReader("hello"))); body != "hello" || writes.Load() != 1 {
+		t.Errorf("%q came back after %d writes", body, writes.Load())
+	}
+}

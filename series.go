@@ -19,10 +19,11 @@ type series struct {
 	sdk   int           // which of its tries an SDK is making; -1 without one
 	batch bool
 	alone bool // there can be no further attempt
+	given bool // the body needs no loan
 
 	// What the last attempt left behind.
 	attempt *attempt
-	loan    *loan // of the request's body; nil if it has none
+	loan    *loan // of the request's body; nil if it has none, or needs none
 	resp    *http.Response
 	err     error
 	verdict *verdict
@@ -50,7 +51,7 @@ var errNoResponse = errors.New("steadyhttp: the base returned neither a response
 
 // begin begins the series of a call.
 func (r *Retrier) begin(req *http.Request, now time.Time) *series {
-	s := &series{Retrier: r, req: req, sdk: sdkRetries(req), length: -1, alone: !canReplay(req)}
+	s := &series{Retrier: r, req: req, sdk: sdkRetries(req), length: -1, alone: !canReplay(req), given: snapshots(req)}
 	s.outer, _ = req.Context().Value(attemptKey{}).(*attempt)
 	s.batch = priorityOf(req.Context()) == PriorityBatch
 	s.trace = traceOf(req.Context())
@@ -122,6 +123,12 @@ func (s *series) newAttempt(now time.Time) *attempt {
 // lend gives out the body of the next attempt: the caller's own for the first,
 // which may differ from what GetBody gives, and is what was asked to be sent.
 func (s *series) lend(out *http.Request) {
+	if s.given {
+		if s.body != nil {
+			out.Body, s.body = s.body, nil
+		}
+		return
+	}
 	body := s.req.Body
 	if s.loan == nil {
 		s.loan = &s.firstLoan
@@ -235,20 +242,20 @@ func (s *series) reclaim() bool {
 
 // rewind obtains the body of the next attempt.
 func (s *series) rewind() bool {
-	if s.loan == nil {
+	if s.loan == nil && !s.given {
 		return true
 	}
 	if !s.reclaim() {
 		return false
 	}
-	if s.length < 0 {
+	if s.loan != nil && s.length < 0 {
 		s.length = s.loan.sent()
 	}
 	body, err := s.req.GetBody()
 	if err != nil && body != nil {
 		body.Close()
 	}
-	if err != nil || body == nil {
+	if err != nil || body == nil || s.given && unread(body) != s.req.ContentLength {
 		return false
 	}
 	s.body = body
