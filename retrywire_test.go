@@ -450,7 +450,7 @@ func TestWireClientTimeoutSpansAttempts(t *testing.T) {
 	c := &http.Client{Transport: w.retrier, Timeout: 500 * time.Millisecond}
 	start := time.Now()
 	resp, err := c.Get(w.URL)
-	if err != nil || resp.StatusCode != 503 || time.Since(start) > 450*time.Millisecond {
+	if err != nil || resp.StatusCode != 503 || time.Since(start) >= c.Timeout {
 		t.Fatalf("the retry that would come too late: %v, %v after %v", resp, err, time.Since(start))
 	}
 	resp.Body.Close()
@@ -578,5 +578,24 @@ func TestWireSmallRequestIsOneWrite(t *testing.T) {
 	}
 	if _, body := w.send(t, w.request(t, http.MethodPost, strings.NewReader("hello"))); body != "hello" || writes.Load() != 1 {
 		t.Errorf("%q came back after %d writes", body, writes.Load())
+	}
+}
+
+// http.Client adds that it was its Timeout only if its own timer, which is another
+// than the context's, has fired by the time of the error.
+func TestWireClientTimeoutIsNamed(t *testing.T) {
+	w := newWire(t, func(rw http.ResponseWriter, req *http.Request) { <-req.Context().Done() })
+	slow := roundTripFunc(func(req *http.Request) (*http.Response, error) {
+		<-req.Context().Done()
+		return nil, req.Context().Err()
+	})
+	for range 20 {
+		for _, base := range []http.RoundTripper{w.base, slow} {
+			c := &http.Client{Transport: NewTransport(base), Timeout: 5 * time.Millisecond}
+			_, err := c.Get(w.URL)
+			if err == nil || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "(Client.Timeout exceeded while awaiting headers)") {
+				t.Fatalf("got %v", err)
+			}
+		}
 	}
 }
