@@ -27,7 +27,8 @@ func (o *odds) good() bool { return 4*int32(o.rounds) <= o.won+3 }
 // the time that the server stated, and finds what no header explains.
 func (l *ledger) obey(now instant, c *claim, a ending, spoken []*budget) {
 	retryAt := l.epoch.instant(a.RetryAt)
-	stated := !retryAt.IsZero() && (a.stated || !derived(a.RetryAt, a.Quotas))
+	// A time that has come is a permission, not a schedule.
+	stated := retryAt.After(now) && (a.stated || !derived(a.RetryAt, a.Quotas))
 	switch a.Class {
 	case ClassRateLimited:
 		l.odds.denied(now, c.sent)

@@ -223,7 +223,7 @@ func (l *Limiter) send(sent time.Time, q *queue, key string, req *http.Request, 
 		v.paced, v.patience = true, l.maxWait()
 		good := false
 		v.readmit, good = q.readmit(now, w)
-		v.hopeless = !good && v.RetryAt.IsZero() && len(v.Quotas) == 0
+		v.hopeless = !good && !v.RetryAt.After(now) && len(v.Quotas) == 0
 	}
 	if learned != nil {
 		if t := traceOf(req.Context()); t != nil && t.Learned != nil {
