@@ -165,7 +165,7 @@ func (s *series) next() bool {
 		s.spent++
 	}
 	if t := s.trace; t != nil && t.Retrying != nil && s.plan.open == nil {
-		t.Retrying(RetryInfo{AttemptInfo: s.info(), Delay: max(s.plan.at.Sub(now), 0)})
+		t.Retrying(RetryInfo{AttemptInfo: s.info(), Delay: max(time.Until(s.plan.at), 0)})
 	}
 	return true
 }
