@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"syscall"
@@ -524,6 +525,173 @@ func TestLogTraceSpeaksSlogAndKeepsSecrets(t *testing.T) {
 		}
 		if text := out.String(); !strings.Contains(text, "server_error") || strings.Contains(text, "SECRET") || !strings.Contains(text, "open") {
 			t.Errorf("log:\n%s", text)
+		}
+	})
+}
+
+func TestResponsesWithoutHeaderOrBodyAreHarmless(t *testing.T) {
+	layers := map[string]func(http.RoundTripper) http.RoundTripper{
+		"stack":      steadyhttp.NewTransport,
+		"Retrier":    func(b http.RoundTripper) http.RoundTripper { return &steadyhttp.Retrier{Base: b} },
+		"Breaker":    func(b http.RoundTripper) http.RoundTripper { return &steadyhttp.Breaker{Base: b} },
+		"Limiter":    func(b http.RoundTripper) http.RoundTripper { return &steadyhttp.Limiter{Base: b} },
+		"Classifier": func(b http.RoundTripper) http.RoundTripper { return &steadyhttp.Classifier{Base: b} },
+		"AttemptTimeout": func(b http.RoundTripper) http.RoundTripper {
+			return &steadyhttp.Retrier{Base: b, AttemptTimeout: time.Second}
+		},
+		"Traced": func(b http.RoundTripper) http.RoundTripper { return steadyhttp.Traced(b, nil) },
+	}
+	for name, layer := range layers {
+		for _, status := range []int{0, 101, 200, 204, 429, 500, 503, 999} {
+			t.Run(fmt.Sprint(name, " ", status), func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					base := &server{answer: func(int, *http.Request) (*http.Response, error) {
+						return &http.Response{StatusCode: status}, nil
+					}}
+					req := posting(t.Context(), "https://api.example.com/v1/chat/completions", `{"model":"m"}`)
+					req.Header.Set("X-Stainless-Retry-Count", "0")
+					resp, err := layer(base).RoundTrip(req)
+					if err != nil || resp == nil {
+						t.Fatalf("got %v, %v", resp, err)
+					}
+					steadyhttp.OutcomeOf(resp, err)
+				})
+			})
+		}
+		t.Run(name+" nothing", func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				base := &server{answer: func(int, *http.Request) (*http.Response, error) { return nil, nil }}
+				resp, err := layer(base).RoundTrip(getting(t.Context(), api))
+				if o := steadyhttp.OutcomeOf(resp, err); o.Class != steadyhttp.ClassNetwork {
+					t.Errorf("%v, %v, %v", resp, err, o)
+				}
+			})
+		})
+	}
+}
+
+func TestCircuitGoesThroughItsStatesAndTellsWithoutLocks(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		healthy := false
+		base := &server{answer: func(int, *http.Request) (*http.Response, error) {
+			if healthy {
+				return says(200), nil
+			}
+			return says(500), nil
+		}}
+		b := &steadyhttp.Breaker{Base: base}
+		var told []string
+		rt := steadyhttp.Traced(b, &steadyhttp.Trace{StateChanged: func(i steadyhttp.StateInfo) {
+			b.State(getting(context.Background(), api))
+			told = append(told, fmt.Sprint(i.From, ">", i.To))
+		}})
+		state := func() steadyhttp.State { return b.State(getting(t.Context(), api)) }
+		for i := range 10 {
+			if state() != steadyhttp.StateClosed {
+				t.Fatalf("%v after %d failures", state(), i)
+			}
+			trip(rt, getting(t.Context(), api))
+		}
+		if state() != steadyhttp.StateOpen {
+			t.Fatalf("%v after 10 failures", state())
+		}
+		began := time.Now()
+		_, err := trip(rt, getting(t.Context(), api))
+		var open *steadyhttp.OpenError
+		if !errors.As(err, &open) || !open.RetryAt.Equal(began.Add(time.Second)) || !strings.HasPrefix(err.Error(), "steadyhttp: ") || open.Timeout() || open.RetryableError() {
+			t.Fatalf("%v", err)
+		}
+		time.Sleep(time.Until(open.RetryAt))
+		if state() != steadyhttp.StateHalfOpen {
+			t.Errorf("%v after the pause", state())
+		}
+		base.latency = 10 * time.Second
+		var wg sync.WaitGroup
+		wg.Go(func() { trip(rt, getting(t.Context(), api)) })
+		time.Sleep(time.Millisecond)
+		now := time.Now()
+		_, err = trip(rt, getting(t.Context(), api))
+		if !errors.As(err, &open) || !open.RetryAt.Equal(now.Add(time.Second)) {
+			t.Errorf("beside a probe: %v at %v", err, now)
+		}
+		wg.Wait()
+		base.latency = 0
+		_, err = trip(rt, getting(t.Context(), api))
+		if !errors.As(err, &open) || time.Until(open.RetryAt) < 2*time.Second || time.Until(open.RetryAt) > 2500*time.Millisecond {
+			t.Errorf("second pause: %v", time.Until(open.RetryAt))
+		}
+		healthy = true
+		time.Sleep(time.Until(open.RetryAt))
+		trip(rt, getting(t.Context(), api))
+		if state() != steadyhttp.StateClosed {
+			t.Errorf("%v after a probe that succeeded", state())
+		}
+		if got := strings.Join(told, " "); got != "closed>open open>half-open half-open>open open>half-open half-open>closed" {
+			t.Errorf("told %s", got)
+		}
+	})
+}
+
+func TestDerivedResetHoldsOnlyItsScope(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		base := &server{answer: func(n int, req *http.Request) (*http.Response, error) {
+			if strings.Contains(req.URL.Path, "search") {
+				return says(403, "X-Ratelimit-Limit: 30", "X-Ratelimit-Remaining: 0", fmt.Sprint("X-Ratelimit-Reset: ", time.Now().Add(50*time.Second).Unix()), "X-Ratelimit-Resource: search"), nil
+			}
+			return says(200, "X-Ratelimit-Limit: 5000", "X-Ratelimit-Remaining: 4000", fmt.Sprint("X-Ratelimit-Reset: ", time.Now().Add(3000*time.Second).Unix()), "X-Ratelimit-Resource: core"), nil
+		}}
+		l := &steadyhttp.Limiter{Base: base}
+		search, core := "https://api.github.com/search/code", "https://api.github.com/user"
+		trip(l, getting(t.Context(), core))
+		trip(l, getting(t.Context(), search))
+		began := time.Now()
+		trip(l, getting(t.Context(), core))
+		if d := time.Since(began); d > 0 {
+			t.Errorf("core held %v", d)
+		}
+		trip(l, getting(t.Context(), search))
+		if d := time.Since(began); d < 49*time.Second || d > 52*time.Second {
+			t.Errorf("search held %v", d)
+		}
+	})
+}
+
+func TestClientSeesARefusalForWhatItIs(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := &http.Client{Transport: steadyhttp.NewTransport(always(429, "Retry-After: 300"))}
+		resp, err := c.Get(api)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if o := steadyhttp.OutcomeOf(resp, err); o.Class != steadyhttp.ClassRateLimited || time.Until(o.RetryAt) != 300*time.Second {
+			t.Error(o)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		_, err = c.Do(getting(ctx, api))
+		var limit *steadyhttp.LimitError
+		var u *url.Error
+		if !errors.As(err, &limit) || !errors.As(err, &u) || !u.Timeout() || !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		c.Timeout = 20 * time.Second
+		_, err = c.Get(api)
+		if o := steadyhttp.OutcomeOf(nil, err); !errors.As(err, &limit) || limit.Reason != "deadline" || o.Class != steadyhttp.ClassRefused {
+			t.Error(err, o)
+		}
+	})
+}
+
+// A delay of zero is a permission, not a schedule: the rate is found as if nothing
+// had been said.
+func TestRetryAfterZeroIsNoLeaveToHammer(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		base := always(429, "Retry-After: 0")
+		began := time.Now()
+		trip(steadyhttp.NewTransport(base), getting(t.Context(), api))
+		if d := time.Since(began); base.sent() > 4 || d < time.Second {
+			t.Errorf("%d requests in %v", base.sent(), d)
 		}
 	})
 }
