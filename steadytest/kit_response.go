@@ -3,14 +3,11 @@ package steadytest
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/cookiejar"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -220,6 +217,13 @@ func (o *odd) Read(p []byte) (int, error) {
 func (o *odd) Close() error { return nil }
 
 func checkBodyPassesThrough(c *check) {
+	checkLiveStream(c)
+	if c.via == memory {
+		checkLastBytes(c)
+	}
+}
+
+func checkLiveStream(c *check) {
 	next := make(chan struct{})
 	w := c.serve(func(rw http.ResponseWriter, r *http.Request) {
 		rw.Header().Set("Content-Type", "text/event-stream")
@@ -282,9 +286,9 @@ func checkBodyPassesThrough(c *check) {
 	for range arrived {
 	}
 	w.close()
-	if c.via != memory {
-		return
-	}
+}
+
+func checkLastBytes(c *check) {
 	for _, err := range []error{io.EOF, io.ErrUnexpectedEOF, errCause} {
 		w := c.serve(echo)
 		w.rec.script = func(_ int, req *http.Request) (*http.Response, error) {
@@ -364,108 +368,6 @@ func checkReleased(c *check) {
 	}
 }
 
-// slowBody gives a byte after each pause, for hours; with no pause, as many as
-// are asked for, until the check has seen enough.
-type slowBody struct {
-	pause  time.Duration
-	left   int
-	closed chan struct{}
-	once   sync.Once
-}
-
-func (b *slowBody) Read(p []byte) (int, error) {
-	if b.left <= 0 {
-		return 0, io.EOF
-	}
-	n := len(p)
-	if b.pause > 0 {
-		n = 1
-		select {
-		case <-time.After(b.pause):
-		case <-b.closed:
-			return 0, errors.New("steadytest: body read after it was closed")
-		}
-	}
-	n = min(n, b.left)
-	b.left -= n
-	return n, nil
-}
-
-func (b *slowBody) Close() error {
-	b.once.Do(func() { close(b.closed) })
-	return nil
-}
-
-func checkDrained(c *check) {
-	for _, status := range []int{429, 503, 500} {
-		for _, body := range []struct {
-			name  string
-			pause time.Duration
-			size  int
-		}{
-			{"of 20 kB", 0, 20_000},
-			{"that trickles for ten hours", time.Second, 36_000},
-			{"that hangs for a month", 30 * 24 * time.Hour, 1},
-			{"of 256 MiB", 0, 256 << 20},
-		} {
-			w := c.serve(echo)
-			w.rec.script = func(n int, req *http.Request) (*http.Response, error) {
-				if n > 1 {
-					if first := w.rec.trips()[0]; first.reply != nil {
-						if _, _, closed := first.reply.state(); closed == 0 {
-							c.report("a retried response is closed before the next attempt", "a %d with a body %s was not", status, body.name)
-						}
-					}
-					return nil, nil
-				}
-				resp := canned(req, status, "")
-				resp.Header.Set("Retry-After", "0")
-				resp.Body, resp.ContentLength = &slowBody{pause: body.pause, left: body.size, closed: make(chan struct{})}, -1
-				return resp, nil
-			}
-			ctx, cancel := context.WithCancel(context.Background())
-			start := time.Now()
-			resp, err := w.send(w.get("/").WithContext(ctx))
-			took := time.Since(start)
-			if took > 5*time.Minute {
-				c.report("a retry does not wait for a body that does not end", "a %d with a body %s held it for %v (error %v)", status, body.name, took, err)
-			}
-			if first := w.rec.trips()[0]; w.rec.count() > 1 && first.reply != nil {
-				read, ended, closed := first.reply.state()
-				if read > 8<<20 {
-					c.report("no more than some MiB of a retried response are read", "a %d with a body %s: %d MiB", status, body.name, read>>20)
-				}
-				if body.size == 20_000 && !ended {
-					c.report("the body of a usual error is read to its end", "a %d: %d of %d bytes and no EOF", status, read, body.size)
-				}
-				if closed == 0 {
-					c.report("a retried response is closed", "a %d with a body %s was not", status, body.name)
-				}
-			}
-			if resp != nil {
-				resp.Body.Close()
-			}
-			cancel()
-			w.close()
-		}
-	}
-	if c.via != http1 {
-		return
-	}
-	// What it is for: connections are used again.
-	w := c.serveNth(func(n int, rw http.ResponseWriter, r *http.Request) {
-		if n%2 == 1 {
-			provocation{status: 429}.answer(rw, large(20_000))
-		}
-	})
-	for range 10 {
-		w.fetch(w.get("/"))
-	}
-	if n := w.conns.Load(); w.rec.count() > 10 && n > 3 {
-		c.report("connections are used again after retried responses", "%d connections for %d attempts, one after the other", n, w.rec.count())
-	}
-}
-
 func checkBodiless(c *check) {
 	w := c.serve(func(rw http.ResponseWriter, r *http.Request) {
 		status, _ := strconv.Atoi(strings.TrimPrefix(r.URL.Path, "/"))
@@ -495,71 +397,5 @@ func checkBodiless(c *check) {
 			c.report("HEAD tells the length that GET would have", "ContentLength %d for %d", resp.ContentLength, call.length)
 		}
 		resp.Body.Close()
-	}
-}
-
-func checkLastResponse(c *check) {
-	for _, status := range []int{429, 500, 503, 529} {
-		var mu sync.Mutex
-		var bodies []string
-		w := c.serveNth(func(n int, rw http.ResponseWriter, r *http.Request) {
-			body := fmt.Sprintf(`{"error":{"message":"attempt %d","padding":"%s"}}`, n, large(200_000))
-			mu.Lock()
-			bodies = append(bodies, body)
-			mu.Unlock()
-			rw.Header().Set("X-Attempt", strconv.Itoa(n))
-			rw.Header().Set("Content-Type", "application/json")
-			provocation{status: status}.answer(rw, body)
-		})
-		resp, err := w.send(w.post(&upload{data: "hello", replay: true}))
-		if err != nil {
-			c.report("when it gives up, the last response", "%d, always: error %v after %d attempts", status, err, w.rec.count())
-			w.close()
-			continue
-		}
-		text, err := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		mu.Lock()
-		last := len(bodies)
-		if resp.Header.Get("X-Attempt") != strconv.Itoa(last) {
-			c.report("when it gives up, the last response", "%d, always: that to attempt %q of %d", status, resp.Header.Get("X-Attempt"), last)
-		}
-		if string(text) != bodies[last-1] || err != nil {
-			c.report("the last response's body is whole", "%d, always: %d of %d bytes, error %v", status, len(text), len(bodies[last-1]), err)
-		}
-		mu.Unlock()
-		w.close()
-	}
-}
-
-func checkRetriedCookie(c *check) {
-	for _, p := range provocations {
-		w := c.serve(func(rw http.ResponseWriter, r *http.Request) {
-			http.SetCookie(rw, &http.Cookie{Name: "seen", Value: "1"})
-			if cookies := r.Header.Get("Cookie"); cookies != "" {
-				c.report("the next attempt carries the caller's cookies, no others", "Cookie: %s", cookies)
-			}
-		})
-		w.rec.script = func(n int, req *http.Request) (*http.Response, error) {
-			if n > 1 || p.err != nil {
-				return nil, nil
-			}
-			resp := canned(req, p.status, "not now")
-			resp.Header.Set("Retry-After", "0")
-			resp.Header.Set("Set-Cookie", "unseen=1")
-			return resp, nil
-		}
-		jar, _ := cookiejar.New(nil)
-		resp, err := (&http.Client{Transport: w.rt, Jar: jar}).Get(w.url)
-		if err == nil {
-			io.Copy(io.Discard, resp.Body)
-			resp.Body.Close()
-			for _, cookie := range jar.Cookies(resp.Request.URL) {
-				if cookie.Name == "unseen" && resp.StatusCode == 200 {
-					c.report("the jar gets the cookies of the response that the caller gets", "after %s: one of the retried response too", p.name)
-				}
-			}
-		}
-		w.close()
 	}
 }
