@@ -70,6 +70,8 @@ type budget struct {
 	slides   int16  // above zero: windows were seen to slide; below: seen not to
 	refusals int16  // denials in a row
 	asks     int16  // questions since the last answer that told when
+	short    int8   // how many more requests were denied than admitted of late
+	drag     uint8  // how often a gradual refill turned out to be slower than thought
 	kind     refill
 	perReset bool // the header's limit is per reset, not the capacity (tollbooth)
 	rolled   bool // the window has ended, and no header of the new one has come yet
@@ -169,7 +171,7 @@ func (b *budget) growth() float64 {
 	g := b.slide
 	switch b.kind {
 	case refillGradual:
-		g = b.perSecond()
+		g = b.perSecond() * math.Pow(dragStep, float64(b.drag))
 	case refillLog:
 		g = b.limit // at most: stretch is forgotten when the limit changes
 	}
@@ -178,6 +180,10 @@ func (b *budget) growth() float64 {
 	}
 	return g
 }
+
+// dragStep is by how much a refill is slower than thought when it leaves a
+// request denied, at the least.
+const dragStep = 0.7
 
 // level is the estimate: what the server would admit at now.
 func (b *budget) level(now instant) float64 {

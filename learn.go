@@ -28,6 +28,7 @@ func (b *budget) observe(r reading) (changed bool) {
 	b.kind = b.decide(r)
 	switch {
 	case b.kind == refillGradual, !r.reset.known():
+		b.pull(r)
 		b.follow(r)
 	case b.kind == refillLog:
 		b.turn.at = r.reset
@@ -177,6 +178,27 @@ func (s *interval) refine(o interval) {
 	}
 	*s = o
 }
+
+// pull slows the refill down when most requests are denied for want of a single
+// unit, and lets it go when more is left than was kept back.
+func (b *budget) pull(r reading) {
+	switch {
+	case !r.denied:
+		b.short = max(b.short-1, 0)
+		if b.drag > 0 && r.sent.After(b.mark.Add(reorder)) && r.remaining > 2*b.margin()+b.pending+2 {
+			b.drag--
+		}
+	case r.remaining < 1:
+		if b.short++; b.short > shortMost {
+			b.short, b.drag = shortMost/2, min(b.drag+1, 16)
+		}
+	}
+}
+
+// shortMost is how many more requests are denied than admitted before the refill
+// is thought to be slower than the headers say: other users of the key come in
+// bursts.
+const shortMost = 24
 
 // follow takes over what a reading says is left: downwards always, upwards only
 // if its request was sent clearly later than the one that best is from.
