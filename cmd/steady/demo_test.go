@@ -42,6 +42,9 @@ func TestSteadySideOfTheDemo(t *testing.T) {
 		s.run(t.Context(), job)
 		r := s.result(job)
 		t.Logf("%+v", r)
+		if r.deniedShare() > 0.02 || r.XIdeal > 1.25 {
+			t.Errorf("%.1f %% denied, %.2f x ideal", 100*r.deniedShare(), r.XIdeal)
+		}
 		if r.Succeeded != 300 || r.Failed != 0 {
 			t.Errorf("%d succeeded, %d failed: %s", r.Succeeded, r.Failed, r.failures())
 		}

@@ -65,10 +65,15 @@ func run(ctx context.Context, args []string, t terminal) error {
 	return chosen.Run()
 }
 
-// isTerminal tells whether w shows bars and colour.
+// isTerminal tells whether w shows bars and colour. One without a size, as some
+// recorders of sessions are, is taken for a pipe.
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
+	if !ok || os.Getenv("TERM") == "dumb" {
+		return false
+	}
+	width, height, err := term.GetSize(int(f.Fd()))
+	return err == nil && width > 0 && height > 0
 }
 
 // painter colours text for w, or leaves it as it is.
@@ -76,10 +81,16 @@ func painter(w io.Writer) func(colour, text string) string {
 	if !isTerminal(w) || os.Getenv("NO_COLOR") != "" {
 		return func(_, text string) string { return text }
 	}
-	return func(colour, text string) string { return "\x1b[" + colour + "m" + text + "\x1b[0m" }
+	return func(colour, text string) string {
+		if colour == plain {
+			return text
+		}
+		return "\x1b[" + colour + "m" + text + "\x1b[0m"
+	}
 }
 
 const (
+	plain  = ""
 	bold   = "1"
 	dim    = "2"
 	red    = "31"

@@ -71,7 +71,7 @@ func colourOf(row, column int, results []result) string {
 	case column == denied && r.deniedShare() > 0.02:
 		return red
 	}
-	return "0"
+	return plain
 }
 
 // writeResultsJSON prints the results for machines.
