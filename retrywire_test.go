@@ -599,3 +599,26 @@ func TestWireClientTimeoutIsNamed(t *testing.T) {
 		}
 	}
 }
+
+func TestWireClientTimeoutIsNamedWhileTheBodyIsRead(t *testing.T) {
+	cut := roundTripFunc(func(req *http.Request) (*http.Response, error) {
+		resp, _ := replyWith(200)(req)
+		resp.Body = readerFunc(func([]byte) (int, error) {
+			<-req.Context().Done()
+			return 0, req.Context().Err()
+		})
+		return resp, nil
+	})
+	for range 20 {
+		c := &http.Client{Transport: NewTransport(cut), Timeout: 5 * time.Millisecond}
+		resp, err := c.Get("http://api.example/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err == nil || !strings.Contains(err.Error(), "(Client.Timeout or context cancellation while reading body)") {
+			t.Fatalf("got %v", err)
+		}
+	}
+}

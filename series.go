@@ -330,27 +330,10 @@ func (s *series) finish() (*http.Response, error) {
 	if t := s.attempt.timeout; t != nil {
 		releaseAtEnd(s.resp, t.cancel)
 	}
+	noticeAtRead(s.req, s.resp)
 	handBack(s.req, s.resp, s.verdict)
 	s.returned = true
 	return s.resp, nil
-}
-
-// letClientNotice waits until http.Client knows that its Timeout has passed. A
-// transport that is not its own it tells twice, by the context's deadline and, once
-// it has taken note, by Request.Cancel: an error that is returned in between comes
-// out of it without the words by which its Timeout is told from other deadlines.
-func letClientNotice(req *http.Request) {
-	//lint:ignore SA1019 http.Client closes it at its Timeout
-	cancel := req.Cancel
-	if cancel == nil || !errors.Is(req.Context().Err(), context.DeadlineExceeded) {
-		return
-	}
-	tooLong := time.NewTimer(10 * time.Millisecond) // the deadline is one of the caller's
-	defer tooLong.Stop()
-	select {
-	case <-cancel:
-	case <-tooLong.C:
-	}
 }
 
 // interrupt makes the call one that the caller gave up.
