@@ -15,7 +15,7 @@ func (o *odds) admitted() {
 }
 
 func (o *odds) denied(now, sent instant) {
-	if o.round.IsZero() || !sent.Before(o.round) {
+	if o.round.IsZero() || sent.After(o.round) {
 		o.rounds, o.round = min(o.rounds, 1<<14)+1, now
 	}
 }

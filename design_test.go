@@ -696,3 +696,40 @@ func TestRetryAfterZeroIsNoLeaveToHammer(t *testing.T) {
 		}
 	})
 }
+
+// Ten a second, never two at once, and not a word of it in any header. The base
+// answers at once: what is denied in one moment is one denial.
+func TestStrictServerWithoutHeadersIsPacedAndNoCallFails(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var next time.Time
+		var mu sync.Mutex
+		denied := 0
+		base := &server{answer: func(int, *http.Request) (*http.Response, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			if time.Now().Before(next) {
+				denied++
+				return says(429), nil
+			}
+			next = time.Now().Add(100 * time.Millisecond)
+			return says(200), nil
+		}}
+		rt := steadyhttp.NewTransport(base)
+		began := time.Now()
+		var wg sync.WaitGroup
+		for range 16 {
+			wg.Go(func() {
+				for range 30 {
+					if status, err := trip(rt, getting(t.Context(), api)); status != 200 {
+						t.Errorf("a call failed: %d, %v", status, err)
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if d := time.Since(began); denied > 40 || d > 70*time.Second {
+			t.Errorf("480 calls in %v, ideal is 48 s, and %d denied", d, denied)
+		}
+	})
+}

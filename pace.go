@@ -21,7 +21,7 @@ const (
 // strike begins smoothing to perSecond, or tightens it again. Denials of
 // requests sent before the last strike took effect count once.
 func (s *smoothing) strike(now, sent instant, perSecond float64) {
-	if perSecond <= 0 || !s.struck.IsZero() && sent.Before(s.struck) {
+	if perSecond <= 0 || !s.struck.IsZero() && !sent.After(s.struck) {
 		return
 	}
 	s.hold = min(max(2*s.hold, smoothHold), time.Hour)
@@ -104,7 +104,7 @@ func newPace(now instant, perSecond float64, since instant, won float64) *pace {
 // denied cuts the rate, which was measured as so many per second. The denials of
 // one round trip count once.
 func (p *pace) denied(now, sent instant, perSecond float64) {
-	if sent.Before(p.cut) {
+	if !p.cut.IsZero() && !sent.After(p.cut) {
 		return
 	}
 	r := min(perSecond, p.rate) * paceCut
