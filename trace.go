@@ -21,7 +21,7 @@ type Trace struct {
 	Attempted    func(AttemptInfo) // an attempt that was sent ended: with a response's headers or an error
 	Retrying     func(RetryInfo)   // a call is about to be repeated
 	Waiting      func(WaitInfo)    // a request is held back, by the Limiter or by an open circuit
-	Learned      func(LearnedInfo) // a key's quotas changed in kind: one appeared, went, or has another limit
+	Learned      func(LearnedInfo) // a key's quotas changed in kind: one appeared, has another limit, or refills otherwise
 	StateChanged func(StateInfo)   // a circuit opened, half-opened or closed
 }
 
