@@ -101,9 +101,9 @@ var headerRows = []headerRow{
 	{name: "twilio-request-id", kind: kindRequestID, rank: 10},
 }
 
-// headerIndex finds the rows for a name by its first letter, those for whole
-// names first.
-var headerIndex = func() (index ['z' - 'a' + 1][]*headerRow) {
+// headerIndex finds the rows for a name by its first and third letter, since most
+// names begin with "x-"; those for whole names come first.
+var headerIndex = func() (index [1 << 10][]*headerRow) {
 	for _, prefix := range []bool{false, true} {
 		for i := range headerRows {
 			row := &headerRows[i]
@@ -113,23 +113,23 @@ var headerIndex = func() (index ['z' - 'a' + 1][]*headerRow) {
 			if row.prefix {
 				row.family.learnUsual()
 			}
-			at := row.name[0] - 'a'
+			at := headerSlot(row.name)
 			index[at] = append(index[at], row)
 		}
 	}
 	return index
 }()
 
+// headerSlot is where headerIndex has the rows for a name of three letters or
+// more, whatever their case: it differs in bits that are left out.
+func headerSlot(name string) int { return int(name[0]&31)<<5 | int(name[2]&31) }
+
 // rowOf finds the row for a header, and what follows the prefix in its name.
 func rowOf(name string) (row *headerRow, rest string) {
-	if name == "" {
+	if len(name) < 3 {
 		return nil, ""
 	}
-	letter := lower(name[0])
-	if letter < 'a' || letter > 'z' {
-		return nil, ""
-	}
-	for _, row := range headerIndex[letter-'a'] {
+	for _, row := range headerIndex[headerSlot(name)] {
 		n := len(row.name)
 		if len(name) == n || len(name) > n && row.prefix {
 			if hasPrefixFold(name, row.name) {

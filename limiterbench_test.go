@@ -67,6 +67,27 @@ func BenchmarkLimiter(b *testing.B) {
 	}
 }
 
+// BenchmarkAdmitAndSettle is the Limiter's own work for a request that need not
+// wait, on a key with two budgets.
+func BenchmarkAdmitAndSettle(b *testing.B) {
+	q := (&Limiter{}).newQueue("k")
+	now := time.Now()
+	quotas := []Quota{
+		{Resource: "requests", Limit: 60_000, Remaining: 59_999, resolution: time.Millisecond},
+		{Resource: "tokens", Limit: 9_000_000, Remaining: 8_999_000, resolution: time.Millisecond},
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		now = now.Add(10 * time.Microsecond)
+		w, _, err := q.admit(now, "k", request{cost: cost{requests: 1}, route: 7, began: now, maxWait: time.Hour, maxQueue: 1})
+		if err != nil {
+			b.Fatal(err)
+		}
+		quotas[0].Reset, quotas[1].Reset = now.Add(time.Millisecond), now.Add(6*time.Millisecond)
+		q.settle(now, "k", w, ending{Outcome: Outcome{Class: ClassSuccess, Quotas: quotas}})
+	}
+}
+
 // BenchmarkQueue is what it costs to wake the first of so many waiters on a key,
 // and to queue another. It must not grow with their number.
 func BenchmarkQueue(b *testing.B) {
