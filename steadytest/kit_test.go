@@ -35,7 +35,7 @@ type patient struct {
 
 	mu      sync.Mutex
 	permits chan struct{}
-	last    *http.Response
+	first   []byte // body of the first response
 	cookies []string
 }
 
@@ -371,12 +371,17 @@ func (p *patient) finish(req *http.Request, resp *http.Response, err error) (*ht
 			return p.inner().RoundTrip(next)
 		}
 	case "mixes callers up":
+		if resp.StatusCode == 101 {
+			break
+		}
+		text, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if p.last == nil {
-			p.last = resp
+		if p.first == nil {
+			p.first = text
 		}
-		resp = p.last
+		resp.Body = io.NopCloser(bytes.NewReader(p.first))
 	case "cancels when it returns":
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 9))
 		if resp.StatusCode != 101 {
