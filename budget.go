@@ -13,11 +13,8 @@ const (
 	refillUnknown refill = iota
 	refillGradual        // continuously: the reset moves as requests are made
 	refillWindow         // at a reset that stands still: all at once, or as the previous window slides out
-	refillLog            // each request by itself, from the reset on: the reset is the oldest's
+	refillLog            // each request by itself, a fixed time after it came: the reset is the oldest's, and creeps
 )
-
-// (A log of requests that each leave it a fixed time after they came is told by a
-// reset that creeps: it comes, and the next is much closer than the first was.)
 
 // budgetID tells the budgets of one key apart.
 type budgetID struct {
@@ -181,8 +178,8 @@ func (b *budget) growth() float64 {
 	return g
 }
 
-// dragStep is by how much a refill is slower than thought when it leaves a
-// request denied, at the least.
+// dragStep is the share of a gradual refill's rate that is kept each time when it
+// turns out to be slower than the headers say.
 const dragStep = 0.7
 
 // level is the estimate: what the server would admit at now.
