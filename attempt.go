@@ -11,8 +11,7 @@ import (
 
 // The layers of one stack talk to each other about a request in two ways: on
 // the way down through an attempt in the request's context, on the way up
-// through a verdict in the context of the response's Request. Both are contexts
-// themselves, which saves an allocation for each.
+// through a verdict in the context of the response's Request.
 
 type (
 	attemptKey struct{}
@@ -37,8 +36,8 @@ type call struct {
 	facts bodyFacts // what one pass over the request's body found
 }
 
-// attempt is one trip towards the wire. The outermost layer makes it and puts
-// it in the context of the request it passes on.
+// attempt is one trip towards the wire. The outermost layer makes it and passes it
+// on as the context of its request, which saves an allocation.
 type attempt struct {
 	context.Context
 	*call
@@ -53,6 +52,18 @@ type attempt struct {
 
 	// latest is the verdict on what came back.
 	latest atomic.Pointer[verdict]
+
+	// handed is when a layer passed the attempt on, and to whom: the clock need
+	// not be read again by a layer that stands right below.
+	handed struct {
+		to http.RoundTripper
+		at time.Time
+	}
+
+	// What the layers that take part keep of it: one allocation instead of four.
+	pass    pass    // of the Breaker
+	waiter  waiter  // of the Limiter
+	verdict verdict // of the Classifier
 }
 
 // gate is how a Breaker lets the Limiter below it ask, when a request leaves
@@ -66,11 +77,13 @@ type gate interface {
 	opened() <-chan struct{}
 }
 
-// Value finds the attempt itself under its key, and its verdict.
+// Value finds the attempt itself under its key until it is over, and its verdict.
 func (a *attempt) Value(key any) any {
 	switch key.(type) {
 	case attemptKey:
-		return a
+		if a.taken.Load() != over {
+			return a
+		}
 	case verdictKey:
 		if v := a.latest.Load(); v != nil {
 			return v
@@ -79,22 +92,30 @@ func (a *attempt) Value(key any) any {
 	return a.Context.Value(key)
 }
 
-// end lets no layer join any more: the attempt is over, and lives on only in the
-// context of its response's Request.
-func (a *attempt) end() { a.taken.Store(math.MaxUint32) }
+// over is what is taken of an attempt that lives on only in the context of its
+// response's Request.
+const over = math.MaxUint32
+
+// hand notes that the attempt is passed on to a base at a time.
+func (a *attempt) hand(to http.RoundTripper, at time.Time) { a.handed.to, a.handed.at = to, at }
 
 // take claims a part in the attempt and tells whether it was free.
 func (a *attempt) take(r role) bool {
 	return a.taken.Or(uint32(r))&uint32(r) == 0
 }
 
-// joinAttempt returns the attempt that req belongs to, with r taken in it. If
-// there is none, or r is taken, it makes one: the request returned is then a
-// shallow copy that carries it, and owned is true.
-func joinAttempt(req *http.Request, r role, now time.Time) (out *http.Request, a *attempt, owned bool) {
+// joinAttempt returns the attempt that req belongs to, with r taken in it by a
+// layer, and the time. If there is none, or r is taken, it makes one: the request
+// returned is then a shallow copy that carries it, and owned is true.
+func joinAttempt(req *http.Request, r role, by http.RoundTripper) (out *http.Request, a *attempt, now time.Time, owned bool) {
 	if a, _ := req.Context().Value(attemptKey{}).(*attempt); a != nil && a.take(r) {
-		return req, a, false
+		now := a.handed.at
+		if a.handed.to != by {
+			now = time.Now()
+		}
+		return req, a, now, false
 	}
+	now = time.Now()
 	both := &struct {
 		attempt
 		call
@@ -102,32 +123,40 @@ func joinAttempt(req *http.Request, r role, now time.Time) (out *http.Request, a
 	a = &both.attempt
 	a.call = &both.call
 	a.take(r)
-	return req.WithContext(a), a, true
+	return req.WithContext(a), a, now, true
 }
 
 // verdict is what a Classifier said of a response or an error, and what a
 // Limiter added to it.
 type verdict struct {
-	context.Context
 	Outcome
 
 	resp    *http.Response // of which it speaks; nil for an error
 	err     error
 	arrived time.Time // when the base returned it; zero if nobody looked
 
-	paced   bool      // a Limiter knows of this denial and holds the key
-	readmit time.Time // with paced: when it would admit the call again
-
-	hopeless bool          // with paced: neither did the server say when, nor has it admitted anything worth mentioning
-	patience time.Duration // with paced: the Limiter's MaxWait, not positive if it holds nobody
+	paced *denial // if a Limiter knows of this denial and holds the key
 }
 
-// Value finds the verdict itself under its key.
-func (v *verdict) Value(key any) any {
+// denial is what a Limiter knows of a denial.
+type denial struct {
+	readmit  time.Time     // when it would admit the call again
+	hopeless bool          // neither did the server say when, nor has it admitted anything worth mentioning
+	patience time.Duration // the Limiter's MaxWait, not positive if it holds nobody
+}
+
+// judged is a context that carries a verdict.
+type judged struct {
+	context.Context
+	verdict *verdict
+}
+
+// Value finds the verdict under its key.
+func (j judged) Value(key any) any {
 	if _, ok := key.(verdictKey); ok {
-		return v
+		return j.verdict
 	}
-	return v.Context.Value(key)
+	return j.Context.Value(key)
 }
 
 // verdictOn returns the verdict that resp or err already carries: a response in
@@ -161,7 +190,7 @@ func sameError(err, other error) bool {
 // deliver makes v the verdict on resp or err. A response's Request becomes req, in
 // all but the context unless that is the attempt's: it carries v already.
 func deliver(a *attempt, req *http.Request, resp *http.Response, err error, v *verdict) {
-	v.Context, v.resp, v.err = req.Context(), resp, err
+	v.resp, v.err = resp, err
 	if a != nil {
 		a.latest.Store(v)
 	}
@@ -170,7 +199,7 @@ func deliver(a *attempt, req *http.Request, resp *http.Response, err error, v *v
 	case a != nil && req.Context() == context.Context(a):
 		resp.Request = req
 	default:
-		resp.Request = req.WithContext(v)
+		handBack(req, resp, v)
 	}
 }
 
@@ -195,10 +224,19 @@ func (v *verdict) now() time.Time {
 }
 
 // handBack gives resp the caller's own request, in all but the context that
-// carries the verdict. The layer that made the attempt calls it last.
+// carries the verdict.
 func handBack(req *http.Request, resp *http.Response, v *verdict) {
 	if resp != nil {
-		v.Context = req.Context()
-		resp.Request = req.WithContext(v)
+		resp.Request = req.WithContext(judged{req.Context(), v})
 	}
+}
+
+// finish ends the attempt, whose maker calls it last. out is the copy of the
+// caller's request that it was made with, and goes back with resp.
+func (a *attempt) finish(out *http.Request, resp *http.Response, v *verdict) {
+	if resp != nil {
+		a.latest.Store(v)
+		resp.Request = out
+	}
+	a.taken.Store(over)
 }

@@ -9,71 +9,74 @@ import (
 	"strings"
 )
 
-// peek scans the body of req, and leaves Body as it was.
+// peek scans the body of req, and leaves Body as it was. It returns the length of
+// the body, or as much as was read of one that does not lie in memory.
 //
 // Most bodies lie in memory and are scanned there. For any other GetBody gives a
-// copy, to be closed. Only then, because callers count the calls of GetBody; and
+// copy, to be scanned to its end and closed. Only then, because callers count the calls of GetBody; and
 // once more after the scan, because some clients (openai-go, and anthropic-sdk-go
 // for Bedrock and Vertex) hand out one reader again and again, rewound by each
 // call, so that to read the copy is to consume Body itself.
 //
 // If GetBody fails or panics the request says nothing about itself: sending it
 // once might never have called GetBody.
-func (s *bodyScanner) peek(req *http.Request) (err error) {
+func (s *bodyScanner) peek(req *http.Request) (length int64, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("steadyhttp: GetBody panicked: %v", p)
+			length, err = 0, fmt.Errorf("steadyhttp: GetBody panicked: %v", p)
 		}
 	}()
-	if s.scanMemory(req.Body) && s.size > 0 && (s.size == req.ContentLength || req.ContentLength <= 0) {
-		return nil
+	if n := s.scanMemory(req.Body); n > 0 && (n == req.ContentLength || req.ContentLength <= 0) {
+		return n, nil
 	}
 	s.reset() // it was read already, or is not what it was made to be
 	body, err := req.GetBody()
 	if body == nil {
-		return io.ErrUnexpectedEOF
+		return 0, io.ErrUnexpectedEOF
 	}
 	if err != nil {
 		body.Close()
-		return err
+		return 0, err
 	}
 	defer body.Close()
-	if s.scanMemory(body) {
-		return nil
+	if n := s.scanMemory(body); n >= 0 {
+		return n, nil
 	}
 	defer func() {
 		if rewound, _ := req.GetBody(); rewound != nil {
 			rewound.Close()
 		}
 	}()
-	return s.readFrom(body)
+	err = s.readFrom(body)
+	return s.size, err
 }
 
 // scanMemory scans what r has yet to read without reading from it, if r is one of
-// the readers of bytes and strings or wraps one. It tells whether it could.
-func (s *bodyScanner) scanMemory(r io.Reader) bool {
+// the readers of bytes and strings or wraps one. It returns how much that is; -1 if
+// r is none of them.
+func (s *bodyScanner) scanMemory(r io.Reader) int64 {
 	for range maxWrappers {
 		switch memory := r.(type) {
 		case *bytes.Reader:
 			unread := *memory
 			unread.WriteTo(s)
-			return true
+			return int64(memory.Len())
 		case *strings.Reader:
 			unread := *memory
 			unread.WriteTo(s)
-			return true
+			return int64(memory.Len())
 		case *bytes.Buffer:
 			s.Write(memory.Bytes())
-			return true
+			return int64(memory.Len())
 		case *lentBody:
 			r = memory.body
 			continue
 		}
 		if r = embeddedReader(r); r == nil {
-			return false
+			return -1
 		}
 	}
-	return false
+	return -1
 }
 
 // maxWrappers is how many wrappers around a body are looked through.
@@ -86,6 +89,10 @@ func embeddedReader(r io.Reader) io.Reader {
 	v := reflect.Indirect(reflect.ValueOf(r))
 	if v.Kind() != reflect.Struct {
 		return nil
+	}
+	if t := v.Type(); t == nopCloser || t == nopCloserTo { // most are
+		embedded, _ := v.Field(0).Interface().(io.Reader)
+		return embedded
 	}
 	for i := range v.NumField() {
 		f := v.Field(i)

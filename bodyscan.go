@@ -73,6 +73,8 @@ const (
 // It does not validate: on what is not JSON it finds something or nothing, in
 // time linear in its length and with a nesting of any depth.
 type bodyScanner struct {
+	brief bool // no more is wanted than the model
+	cut   bool // and so the rest was not scanned
 	state scanState
 	prev  byte  // the last of {}[],: that was seen
 	top   field // of the body's own member that is being read
@@ -97,6 +99,7 @@ type bodyScanner struct {
 // reset makes s ready for another body. The buffers stay as they are: they are
 // written before they are read.
 func (s *bodyScanner) reset() {
+	s.brief, s.cut = false, false
 	s.state, s.prev, s.top, s.last, s.depth, s.size = scanStart, 0, fieldNone, fieldNone, 0, 0
 	s.length, s.odd, s.raw = 0, false, nil
 	s.text, s.encoded, s.ids, s.max, s.choices, s.model = 0, 0, 0, 0, 0, ""
@@ -124,11 +127,12 @@ func (s *bodyScanner) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// WriteString is Write without a copy of the whole of str.
+// WriteString is Write without a copy of the whole of str: of less at first, since
+// the model is usually near the beginning.
 func (s *bodyScanner) WriteString(str string) (n int, err error) {
-	for n < len(str) && err == nil {
+	for size := 256; n < len(str) && err == nil; size = len(s.chunk) {
 		var m int
-		m, err = s.Write(s.chunk[:copy(s.chunk[:], str[n:])])
+		m, err = s.Write(s.chunk[:copy(s.chunk[:size], str[n:])])
 		n += m
 	}
 	return n, err
@@ -295,8 +299,8 @@ func (s *bodyScanner) after(p []byte, i int) int {
 			s.state = scanBetween
 			return i + 1
 		}
-		s.value()
 		s.state = scanBetween
+		s.value()
 		return i
 	}
 	return i
@@ -323,8 +327,11 @@ func (s *bodyScanner) name() {
 
 // value takes the string that has just ended as a value.
 func (s *bodyScanner) value() {
-	if s.last == fieldModel && s.depth == 1 && s.prev == ':' {
-		s.model = unescape(s.raw)
+	if s.last == fieldModel && s.depth == 1 && s.prev == ':' && s.model == "" {
+		if s.model = unescape(s.raw); s.brief && s.model != "" {
+			s.state, s.cut = scanDone, true
+			return
+		}
 	}
 	if s.length >= minEncoded && looksEncoded(s.raw[:sniffed], s.last == fieldData) {
 		s.encoded += min(s.length/4, encodedCost)

@@ -44,7 +44,7 @@ func TestScannerFindsModelAndTokens(t *testing.T) {
 		{"list of ceilings", `{"max_tokens":[5]}`, "", Tokens{}},
 		{"pretty", "{\n  \"model\" : \"m\" ,\n\t\"max_tokens\" : 5\r\n}\n", "m", Tokens{1, 5}},
 		{"model last", `{"messages":[{"a":[{"model":"no"}]}],"model":"yes"}`, "yes", Tokens{2, 0}},
-		{"model twice", `{"model":"a","model":"b"}`, "b", Tokens{1, 0}},
+		{"model twice", `{"model":"a","model":"b"}`, "a", Tokens{1, 0}},
 		{"model in a list", `{"model":["a"]}`, "", Tokens{1, 0}},
 		{"escaped name", `{"mod\u0065l":"\u0067pt\/5"}`, "gpt/5", Tokens{3, 0}},
 		{"backslashes", `{"a":"\\","b":"\\\"","model":"m"}`, "m", Tokens{2, 0}},

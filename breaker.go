@@ -91,7 +91,8 @@ func (s State) String() string {
 // State is that of the circuit which req belongs to. A key that was never used
 // is closed, as is an exempt one.
 func (b *Breaker) State(req *http.Request) State {
-	if c, ok := b.circuits.peek(b.keyOf(req)); ok {
+	var buf [keyBuf]byte
+	if c, ok := b.circuits.peek(b.appendKey(buf[:0], req)); ok {
 		return c.stateAt(time.Now())
 	}
 	return StateClosed
@@ -100,20 +101,21 @@ func (b *Breaker) State(req *http.Request) State {
 // RoundTrip sends req unless its circuit is open: then it returns an
 // [*OpenError] at once.
 func (b *Breaker) RoundTrip(req *http.Request) (*http.Response, error) {
-	key := b.keyOf(req)
-	if key == "" {
+	var buf [keyBuf]byte
+	key := b.appendKey(buf[:0], req)
+	if len(key) == 0 {
 		return baseOf(b.Base).RoundTrip(req)
 	}
 	b.once.Do(b.init)
 	entry := b.circuits.acquire(key)
 	defer b.circuits.release(entry)
 
-	now := time.Now()
-	out, a, owned := joinAttempt(req, roleBreaker, now)
+	out, a, now, owned := joinAttempt(req, roleBreaker, b)
 	if a.key == "" {
-		a.key = key
+		a.key = entry.key
 	}
-	p := &pass{circuit: entry.value, attempt: a, ctx: req.Context()}
+	p := &a.pass
+	p.circuit, p.attempt = entry.value, a
 	a.gate = p
 	// A Limiter below asks when it has admitted the request; one whose context is
 	// over will not be sent.
@@ -125,14 +127,15 @@ func (b *Breaker) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
+	a.hand(b.Base, now)
 	resp, err := baseOf(b.Base).RoundTrip(out)
-	v := settle(a, req, resp, err)
+	v := settle(a, out, resp, err)
 	now = v.now()
-	if sent, ok := p.leave(now, v.Outcome); ok && v.Class != ClassRefused {
-		report(a, req, v.Outcome, err, sent, now)
+	if sent, ok := p.leave(now, &v.Outcome); ok && v.Class != ClassRefused {
+		report(a, req, &v.Outcome, err, sent, now)
 	}
 	if owned {
-		handBack(req, resp, v)
+		a.finish(out, resp, v)
 	}
 	return resp, err
 }
@@ -140,11 +143,12 @@ func (b *Breaker) RoundTrip(req *http.Request) (*http.Response, error) {
 // CloseIdleConnections forwards to Base.
 func (b *Breaker) CloseIdleConnections() { closeIdle(b.Base) }
 
-func (b *Breaker) keyOf(req *http.Request) string {
+// appendKey appends the key of req to to.
+func (b *Breaker) appendKey(to []byte, req *http.Request) []byte {
 	if b.Key == nil {
-		return HostKey(req)
+		return appendHostKey(to, req)
 	}
-	return b.Key(req)
+	return append(to, b.Key(req)...)
 }
 
 func (b *Breaker) init() {

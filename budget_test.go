@@ -60,7 +60,7 @@ func (s *story) all(sec float64) (sent []*claim) {
 
 // answer is a success with these quotas.
 func (s *story) answer(sec float64, c *claim, quotas ...Quota) (learned bool) {
-	return s.l.settle(s.time(sec), c, ending{Outcome: Outcome{Class: ClassSuccess, Quotas: quotas}})
+	return s.l.settle(s.time(sec), c, &ending{Outcome: Outcome{Class: ClassSuccess, Quotas: quotas}})
 }
 
 // deny is an answer that says to come back after so many seconds; below zero it
@@ -70,12 +70,12 @@ func (s *story) deny(sec float64, c *claim, after float64, quotas ...Quota) {
 	if after >= 0 {
 		o.RetryAt = s.time(sec + after)
 	}
-	s.l.settle(s.time(sec), c, ending{Outcome: o})
+	s.l.settle(s.time(sec), c, &ending{Outcome: o})
 }
 
 // fail ends a request without an answer.
 func (s *story) fail(sec float64, c *claim) {
-	s.l.settle(s.time(sec), c, ending{Outcome: Outcome{Class: ClassNetwork}})
+	s.l.settle(s.time(sec), c, &ending{Outcome: Outcome{Class: ClassNetwork}})
 }
 
 // left is a quota of requests without a reset.
@@ -175,7 +175,7 @@ func TestAnswerWithoutHeadersStaysCharged(t *testing.T) {
 	s.answer(1.1, a)
 	s.fail(1.1, b)
 	s.wantLevel(2, 87)
-	s.l.settle(s.time(2), c, ending{unsent: true})
+	s.l.settle(s.time(2), c, &ending{unsent: true})
 	s.wantLevel(2, 88)
 	s.answer(5, s.send(4), left(100, 86))
 	s.wantLevel(5, 86)
@@ -436,7 +436,7 @@ func FuzzBudget(f *testing.F) {
 					q.absolute = q.Reset
 				}
 			}
-			e := ending{Outcome: Outcome{Class: ClassSuccess, Quotas: []Quota{q}}}
+			e := &ending{Outcome: Outcome{Class: ClassSuccess, Quotas: []Quota{q}}}
 			switch op {
 			case 1:
 				e.Class = ClassRateLimited

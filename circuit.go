@@ -1,7 +1,6 @@
 package steadyhttp
 
 import (
-	"context"
 	"errors"
 	"math"
 	"math/rand/v2"
@@ -61,16 +60,13 @@ func option[N int | float64 | time.Duration](n, zero, negative N) N {
 	return n
 }
 
-// buckets is how finely a circuit's window rolls.
-const buckets = 10
-
-// circuit is the state of one key. The engine counts and switches; what it does
-// not do is done here. It drops the results of calls that outlast its window, so
-// while closed each is entered and recorded in one go, as the call ends, and the
-// failures in a row are counted beside it. Its pause is one for all openings, so
-// it is set to nothing and notBefore rules. A probe that never ends would hold
-// its slot for ever, so it is excluded after a while. And it calls hooks under
-// its lock, so it is given one that only notes the new state.
+// circuit is the state of one key. The engine switches, and counts probes; what it
+// does not do is done here. Its window drops the results of calls that outlast it,
+// and does not know of failures in a row: so while closed calls are counted here,
+// as they end, and the engine is told of failures alone. Its pause is one for all
+// openings, so it is set to nothing and notBefore rules. A probe that never ends
+// would hold its slot for ever, so it is excluded after a while. And it calls hooks
+// under its lock, so it is given one that only notes the new state.
 type circuit struct {
 	policy
 	key string
@@ -80,6 +76,7 @@ type circuit struct {
 	state     State
 	epoch     uint64        // counts the openings: a call that entered in an earlier one is void
 	streak    int           // failures in a row, while closed
+	recent    rolling       // calls within the window, while closed; failures are marked
 	paused    time.Duration // the last pause, before jitter
 	notBefore time.Time     // when an open circuit lets a probe through
 	probes    []*pass       // half-open: those that hold a slot
@@ -100,10 +97,8 @@ func newCircuit(key string, p policy) *circuit {
 	c := &circuit{key: key, policy: p}
 	c.engine = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		MaxRequests:   uint32(p.maxProbes),
-		Interval:      p.window,
-		BucketPeriod:  max(p.window/buckets, 1),
 		Timeout:       1, // zero would be a minute
-		ReadyToTrip:   c.tripsLocked,
+		ReadyToTrip:   func(gobreaker.Counts) bool { return c.tripsLocked() },
 		OnStateChange: func(_ string, _, to gobreaker.State) { c.state = State(to) },
 		IsExcluded:    func(err error) bool { return err == errIgnored },
 	})
@@ -111,9 +106,9 @@ func newCircuit(key string, p policy) *circuit {
 }
 
 // tripsLocked is the rule by which a closed circuit opens, asked at each failure.
-func (c *circuit) tripsLocked(n gobreaker.Counts) bool {
-	return c.streak >= c.failures ||
-		int64(n.Requests) >= int64(c.minCalls) && float64(n.TotalFailures) >= c.ratio*float64(n.Requests)
+func (c *circuit) tripsLocked() bool {
+	n := &c.recent
+	return c.streak >= c.failures || n.all >= c.minCalls && float64(n.marked) >= c.ratio*float64(n.all)
 }
 
 func (c *circuit) notClosed() bool {
@@ -164,14 +159,17 @@ func (c *circuit) slotLocked(now time.Time) bool {
 }
 
 // recordLocked counts a call on a closed circuit.
-func (c *circuit) recordLocked(t tally) {
-	if t == tallyFailure {
-		c.streak++
-	} else {
+func (c *circuit) recordLocked(now time.Time, t tally) {
+	c.recent.forget(now, max(c.window/rollingSlots, 1))
+	if t != tallyFailure {
 		c.streak = 0
+		c.recent.add(1, 0)
+		return
 	}
+	c.streak++
+	c.recent.add(1, 1)
 	if done, err := c.engine.Allow(); err == nil {
-		done(engineError[t])
+		done(errFailure)
 	}
 }
 
@@ -191,7 +189,7 @@ func (c *circuit) movedLocked(from State, now, retryAt time.Time) StateInfo {
 		info.RetryAt = c.notBefore
 		raiseLocked(&c.nextOpening)
 	case StateClosed:
-		c.streak = 0
+		c.streak, c.recent = 0, rolling{}
 		c.probes = nil
 	}
 	raiseLocked(&c.nextChange)
@@ -235,8 +233,7 @@ func raiseLocked(ch *chan struct{}) {
 // below asks. What changes is guarded by the circuit's lock.
 type pass struct {
 	circuit *circuit
-	attempt *attempt
-	ctx     context.Context // of the request: its Trace hears of the changes it causes
+	attempt *attempt // whose Trace hears of the changes that it causes
 
 	epoch   uint64      // in which it arrived: an opening since then refuses it
 	entered bool        // it was sent, so it counts when it ends
@@ -349,7 +346,7 @@ func (p *pass) freeSlotLocked() {
 }
 
 // leave counts the request as it ends, and tells when it was sent, if it was.
-func (p *pass) leave(now time.Time, o Outcome) (sent time.Time, ok bool) {
+func (p *pass) leave(now time.Time, o *Outcome) (sent time.Time, ok bool) {
 	c := p.circuit
 	c.mu.Lock()
 	sent, ok = p.sent, p.entered
@@ -372,7 +369,7 @@ func (p *pass) leaveLocked(now time.Time, t tally, retryAt time.Time) StateInfo 
 		p.freeSlotLocked()
 		p.done(engineError[t])
 	default:
-		c.recordLocked(t)
+		c.recordLocked(now, t)
 	}
 	return c.movedLocked(from, now, retryAt)
 }
@@ -394,7 +391,7 @@ func (p *pass) tell(info StateInfo) {
 	if info.From == info.To {
 		return
 	}
-	if t := traceOf(p.ctx); t != nil && t.StateChanged != nil {
+	if t := traceOf(p.attempt); t != nil && t.StateChanged != nil {
 		t.StateChanged(info)
 	}
 }

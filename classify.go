@@ -96,11 +96,11 @@ type Classifier struct {
 // RoundTrip sends the request and reaches a verdict on what comes back, which
 // travels with it: [OutcomeOf] finds it there.
 func (c *Classifier) RoundTrip(req *http.Request) (*http.Response, error) {
-	sent := time.Now()
-	out, a, owned := joinAttempt(req, roleClassifier, sent)
+	out, a, sent, owned := joinAttempt(req, roleClassifier, c)
 	resp, err := baseOf(c.Base).RoundTrip(out)
 	arrived := time.Now()
-	v := &verdict{arrived: arrived}
+	v := &a.verdict
+	v.arrived = arrived
 	if c.Classify != nil {
 		v.Outcome = c.Classify(resp, err)
 	}
@@ -115,9 +115,9 @@ func (c *Classifier) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 	}
 	deliver(a, out, resp, err, v)
-	report(a, req, v.Outcome, err, sent, arrived)
+	report(a, req, &v.Outcome, err, sent, arrived)
 	if owned {
-		a.end()
+		a.finish(out, resp, v)
 	}
 	return resp, err
 }

@@ -1,5 +1,7 @@
 package steadyhttp
 
+import "strings"
+
 // cost is what a request uses of a key's budgets.
 type cost struct {
 	requests int64
@@ -22,6 +24,9 @@ func (c cost) of(resource string) float64 {
 	}
 	return 0
 }
+
+// countsTokens tells whether a resource is of tokens.
+func countsTokens(resource string) bool { return strings.HasSuffix(resource, "tokens") }
 
 func (c cost) plus(o cost) cost {
 	return cost{c.requests + o.requests,

@@ -76,6 +76,10 @@ func appendCredential(b []byte, req *http.Request) []byte {
 // appendStable appends what of an Authorization stays the same from request to
 // request.
 func appendStable(b []byte, value string) []byte {
+	const bearer = "Bearer "
+	if strings.HasPrefix(value, bearer) && len(value) > len(bearer) && value[len(bearer)] != ' ' && !strings.Contains(value, "redential=") {
+		return append(append(b, "bearer "...), value[len(bearer):]...) // most are
+	}
 	scheme, rest, _ := strings.Cut(strings.TrimLeft(value, " "), " ")
 	rest = strings.TrimLeft(rest, " ")
 	start := len(b)

@@ -25,7 +25,7 @@ func (o *odds) good() bool { return 4*int32(o.rounds) <= o.won+3 }
 
 // obey acts on an answer that says to stay away: it holds the whole key until
 // the time that the server stated, and finds what no header explains.
-func (l *ledger) obey(now instant, c *claim, a ending, spoken []*budget) {
+func (l *ledger) obey(now instant, c *claim, a *ending, spoken []*budget) {
 	retryAt := l.epoch.instant(a.RetryAt)
 	// A time that has come is a permission, not a schedule.
 	stated := retryAt.After(now) && (a.stated || !derived(a.RetryAt, a.Quotas))
@@ -50,7 +50,7 @@ func (l *ledger) obey(now instant, c *claim, a ending, spoken []*budget) {
 // deny finds what a denial shows that the budgets do not know yet: that the
 // server enforces a shorter window than it says, or that it has a limit of which
 // it says nothing.
-func (l *ledger) deny(now instant, c *claim, a ending, spoken []*budget, stated bool) {
+func (l *ledger) deny(now instant, c *claim, a *ending, spoken []*budget, stated bool) {
 	if l.explains(c, a) {
 		if at, _ := l.check(now, cost{}, c, nil); at.After(now) {
 			return
@@ -77,7 +77,7 @@ func (l *ledger) deny(now instant, c *claim, a ending, spoken []*budget, stated 
 
 // explains tells whether what the answer says is left is so little that c was
 // denied for it, or, if it says nothing, whether a budget knows.
-func (l *ledger) explains(c *claim, a ending) bool {
+func (l *ledger) explains(c *claim, a *ending) bool {
 	if len(a.Quotas) == 0 {
 		return l.spent(c)
 	}

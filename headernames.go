@@ -104,13 +104,28 @@ type family struct {
 	pool    string     // set apart from the usual pool: goes before the name of what is counted
 	implied quotaField // what the value is
 
-	usual map[string]*quotaName // the names that need no parsing
+	usual [usualSlots][]usualName // the names that need no parsing
 }
+
+// usualName is a name as it is spelled, and what it says.
+type usualName struct {
+	name string
+	says *quotaName
+}
+
+const usualSlots = 64
+
+// usualSlot is where family.usual has a name.
+func usualSlot(name string) int { return (len(name) + int(name[0])) % usualSlots }
 
 // name is what the words after the prefix say; nil if they name no quota.
 func (f *family) name(rest string) *quotaName {
-	if n := f.usual[rest]; n != nil {
-		return n
+	if rest != "" {
+		for i := range f.usual[usualSlot(rest)] {
+			if u := &f.usual[usualSlot(rest)][i]; u.name == rest {
+				return u.says
+			}
+		}
 	}
 	if n, ok := f.parse(rest); ok {
 		return &n
@@ -121,13 +136,15 @@ func (f *family) name(rest string) *quotaName {
 // learnUsual parses the most common names in advance, as HTTP/1 and HTTP/2 spell
 // them.
 func (f *family) learnUsual() {
-	f.usual = make(map[string]*quotaName)
 	for _, what := range []string{"limit", "remaining", "reset"} {
 		for _, counted := range []string{"", "requests", "tokens", "input-tokens", "output-tokens"} {
 			for _, name := range []string{what + "-" + counted, counted + "-" + what} {
 				name = strings.Trim(name, "-")
 				if n, ok := f.parse(name); ok {
-					f.usual[name], f.usual[http.CanonicalHeaderKey(name)] = &n, &n
+					for _, spelled := range []string{name, http.CanonicalHeaderKey(name)} {
+						slot := &f.usual[usualSlot(spelled)]
+						*slot = append(*slot, usualName{spelled, &n})
+					}
 				}
 			}
 		}

@@ -33,7 +33,9 @@ type headerRow struct {
 	family family // of kindQuota, kindUsage and kindParams
 	rank   uint8  // among rows of the same kind the lowest wins
 
-	prefix bool // whether name ends in "-"; set by headerIndex
+	// Set by headerIndex.
+	canonical string // name as HTTP/1 and net/http spell it
+	prefix    bool   // whether name ends in "-"
 }
 
 // headerRows are all the headers that are understood. A row for a whole name
@@ -110,6 +112,7 @@ var headerIndex = func() (index [1 << 10][]*headerRow) {
 			if row.prefix = strings.HasSuffix(row.name, "-"); row.prefix != prefix {
 				continue
 			}
+			row.canonical = http.CanonicalHeaderKey(row.name)
 			if row.prefix {
 				row.family.learnUsual()
 			}
@@ -132,7 +135,7 @@ func rowOf(name string) (row *headerRow, rest string) {
 	for _, row := range headerIndex[headerSlot(name)] {
 		n := len(row.name)
 		if len(name) == n || len(name) > n && row.prefix {
-			if hasPrefixFold(name, row.name) {
+			if name[:n] == row.canonical || hasPrefixFold(name, row.name) {
 				return row, name[n:]
 			}
 		}

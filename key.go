@@ -18,8 +18,10 @@ type KeyFunc func(*http.Request) string
 // without the scheme's own port: https://api.example.com.
 func HostKey(req *http.Request) string {
 	var buf [keyBuf]byte
-	return scoped(req, appendHost(buf[:0], req))
+	return string(appendHostKey(buf[:0], req))
 }
+
+func appendHostKey(b []byte, req *http.Request) []byte { return appendScope(appendHost(b, req), req) }
 
 // CredentialKey is a digest of what a request authenticates itself with: its
 // Authorization, Api-Key, X-Api-Key and X-Goog-Api-Key headers and the like in
@@ -32,7 +34,7 @@ func HostKey(req *http.Request) string {
 // the secret nor can it be compared with another process's.
 func CredentialKey(req *http.Request) string {
 	var buf [keyBuf]byte
-	return scoped(req, appendCredential(buf[:0], req))
+	return string(appendScope(appendCredential(buf[:0], req), req))
 }
 
 // ModelKey is the model that a request asks for. It is in the path of a POST, as
@@ -41,14 +43,18 @@ func CredentialKey(req *http.Request) string {
 // through GetBody. It is "" for any other request.
 func ModelKey(req *http.Request) string {
 	var buf [keyBuf]byte
-	return scoped(req, appendModel(buf[:0], req))
+	return string(appendScope(appendModel(buf[:0], req), req))
 }
 
 // RequestKey is the host, the credential and the model of a request: what most
 // APIs count requests by.
 func RequestKey(req *http.Request) string {
 	var buf [keyBuf]byte
-	b := appendHost(buf[:0], req)
+	return string(appendRequestKey(buf[:0], req))
+}
+
+func appendRequestKey(b []byte, req *http.Request) []byte {
+	b = appendHost(b, req)
 	n := len(b)
 	if b = appendCredential(append(b, ' '), req); len(b) == n+1 {
 		b = b[:n]
@@ -57,7 +63,7 @@ func RequestKey(req *http.Request) string {
 	if b = appendModel(append(b, ' '), req); len(b) == n+1 {
 		b = b[:n]
 	}
-	return scoped(req, b)
+	return appendScope(b, req)
 }
 
 // JoinKeys returns the KeyFunc whose key is all of the given ones. A part that is
@@ -80,7 +86,7 @@ func JoinKeys(keys ...KeyFunc) KeyFunc {
 			}
 			b = append(b, part...)
 		}
-		return scoped(req, b)
+		return string(appendScope(b, req))
 	}
 }
 
@@ -104,12 +110,12 @@ func scopeOf(ctx context.Context) string {
 	return scope
 }
 
-// scoped is the key b with the scope of req.
-func scoped(req *http.Request, b []byte) string {
+// appendScope appends the scope of req to the key b, unless that is "".
+func appendScope(b []byte, req *http.Request) []byte {
 	if len(b) == 0 {
-		return ""
+		return b
 	}
-	return string(append(b, scopeOf(req.Context())...))
+	return append(b, scopeOf(req.Context())...)
 }
 
 const (
@@ -177,8 +183,7 @@ func appendModel(b []byte, req *http.Request) []byte {
 			return appendName(b, name)
 		}
 	}
-	model, _ := readFacts(req)
-	return appendName(b, model)
+	return appendName(b, readFacts(req, true).model)
 }
 
 // modelPaths are the forms in which a path names a model: what stands before the

@@ -231,7 +231,7 @@ func TestAbsoluteResetsCountOnTheServersClock(t *testing.T) {
 			sec := float64(i) * 0.93
 			c := s.send(sec)
 			server := s.time(sec + 0.02 + ahead)
-			s.l.settle(s.time(sec+0.04), c, ending{
+			s.l.settle(s.time(sec+0.04), c, &ending{
 				date: server.Truncate(time.Second),
 				Outcome: Outcome{Class: ClassSuccess, Quotas: []Quota{{
 					Resource: "requests", Limit: 100, Remaining: int64(11 - i), resolution: time.Second,

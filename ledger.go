@@ -17,7 +17,7 @@ type budgets interface {
 	// charge takes c's cost whether it is there or not.
 	charge(now time.Time, c *claim)
 	// settle ends c with what its answer said.
-	settle(now time.Time, c *claim, a ending) (learned bool)
+	settle(now time.Time, c *claim, a *ending) (learned bool)
 	// quotas is what is believed to be left for requests of a route.
 	quotas(now time.Time, r *route) []Quota
 }
@@ -28,14 +28,14 @@ var _ budgets = (*ledger)(nil)
 type claim struct {
 	cost  cost
 	route *route
-	batch bool // it leaves a tenth to interactive ones
 
 	sent       instant
 	total      cost   // of everything sent up to and with it
 	settled    cost   // of what was sent so long before it that the server has surely counted that
 	after      cost   // of what was sent so shortly after it that the server may have counted that
-	closed     bool   // after is final
 	unseen     uint16 // the budgets, by their bits, whose last word may not include it
+	closed     bool   // after is final
+	batch      bool   // it leaves a tenth to interactive ones
 	prev, next *claim
 }
 
@@ -218,7 +218,7 @@ func (l *ledger) close(now instant) {
 
 // settle ends c. Every budget that the answer speaks of takes it over; in every
 // other c stays charged, unless nothing was sent.
-func (l *ledger) settle(at time.Time, c *claim, a ending) (learned bool) {
+func (l *ledger) settle(at time.Time, c *claim, a *ending) (learned bool) {
 	now := l.epoch.instant(at)
 	l.inFlight--
 	l.close(now)
@@ -251,6 +251,22 @@ func (l *ledger) settle(at time.Time, c *claim, a ending) (learned bool) {
 	l.unlink(c)
 	l.obey(now, c, a, spoken[:n])
 	return learned
+}
+
+// tokenless tells whether the server has answered, and neither it nor the user
+// counts tokens.
+func (l *ledger) tokenless() bool {
+	for _, b := range l.budgets {
+		if countsTokens(b.resource) {
+			return false
+		}
+	}
+	for i := range l.ceilings {
+		if countsTokens(l.ceilings[i].resource) {
+			return false
+		}
+	}
+	return l.answered
 }
 
 func contains(list []*budget, b *budget) bool {

@@ -76,7 +76,7 @@ func TestScopesShareNothingButWhatHasNone(t *testing.T) {
 		c := &claim{cost: cost{requests: 1}, route: r}
 		_, _, ok := s.l.take(s.time(sec), c)
 		if ok {
-			s.l.settle(s.time(sec), c, ending{Outcome: Outcome{Class: ClassSuccess}})
+			s.l.settle(s.time(sec), c, &ending{Outcome: Outcome{Class: ClassSuccess}})
 		}
 		return ok
 	}
@@ -124,17 +124,17 @@ func TestDenialThatNamesATimeHoldsTheWholeKey(t *testing.T) {
 func TestOverloadThatNamesATimeHoldsTheWholeKey(t *testing.T) {
 	for _, class := range []Class{ClassOverloaded, ClassQuotaExhausted} {
 		s := newStory(t)
-		s.l.settle(s.time(0.1), s.send(0), ending{Outcome: Outcome{Class: class, RetryAt: s.time(20)}})
+		s.l.settle(s.time(0.1), s.send(0), &ending{Outcome: Outcome{Class: class, RetryAt: s.time(20)}})
 		s.wantWait(0.1, 19.9)
 		s = newStory(t)
-		s.l.settle(s.time(0.1), s.send(0), ending{Outcome: Outcome{Class: class}})
+		s.l.settle(s.time(0.1), s.send(0), &ending{Outcome: Outcome{Class: class}})
 		s.wantWait(0.1, 0)
 		if s.l.pace != nil {
 			t.Errorf("%v: it has begun to look for a rate", class)
 		}
 	}
 	s := newStory(t)
-	s.l.settle(s.time(0.1), s.send(0), ending{Outcome: Outcome{Class: ClassServerError, RetryAt: s.time(20)}})
+	s.l.settle(s.time(0.1), s.send(0), &ending{Outcome: Outcome{Class: ClassServerError, RetryAt: s.time(20)}})
 	s.wantWait(0.1, 0)
 }
 
@@ -144,7 +144,7 @@ func TestDenialWithoutATimeOfItsOwnHoldsOnlyItsBudget(t *testing.T) {
 	s := newStory(t)
 	reset := s.time(30)
 	o := Outcome{Class: ClassRateLimited, RetryAt: reset, Quotas: []Quota{{Resource: "requests", Scope: "search", Limit: 30, Remaining: 0, Reset: reset}}}
-	s.l.settle(s.time(0.1), s.send(0), ending{Outcome: o})
+	s.l.settle(s.time(0.1), s.send(0), &ending{Outcome: o})
 	s.wantWait(0.1, 29.8)
 	if at := s.l.when(s.time(1), cost{}, &claim{cost: cost{requests: 1}, route: &route{}}); !at.Equal(s.time(1)) {
 		t.Errorf("a request of another scope waits for %v", at.Sub(s.time(1)))
@@ -249,7 +249,7 @@ func TestFailuresSayNothingOfARate(t *testing.T) {
 		s := newStory(t)
 		s.deny(0.1, s.send(0), -1)
 		won, streak := s.l.pace.won, s.l.pace.streak
-		s.l.settle(s.time(1), s.send(0.9), ending{Outcome: Outcome{Class: class}})
+		s.l.settle(s.time(1), s.send(0.9), &ending{Outcome: Outcome{Class: class}})
 		if s.l.pace.won != won || s.l.pace.streak != streak {
 			t.Errorf("%v counts as admitted", class)
 		}
@@ -309,7 +309,7 @@ func TestRequestThatWasNotSentLeavesNoDebt(t *testing.T) {
 	if now() == before {
 		t.Fatal("nothing was charged")
 	}
-	s.l.settle(s.time(3), c, ending{unsent: true})
+	s.l.settle(s.time(3), c, &ending{unsent: true})
 	after := now()
 	for name, d := range map[string]float64{
 		"budget": after.level - before.level, "ceiling": after.ceiling - before.ceiling, "pace": after.pace - before.pace, "smoothing": after.smooth - before.smooth,

@@ -20,7 +20,7 @@ import (
 
 // settleAs ends c as a success that says so much of a scope.
 func settleAs(l *ledger, now time.Time, c *claim, scope string, limit, remaining int64) {
-	l.settle(now, c, ending{Outcome: Outcome{Class: ClassSuccess, Quotas: []Quota{
+	l.settle(now, c, &ending{Outcome: Outcome{Class: ClassSuccess, Quotas: []Quota{
 		{Resource: "requests", Scope: scope, Limit: limit, Remaining: remaining},
 	}}})
 }
@@ -57,7 +57,8 @@ func TestNewcomerOfAnotherScopeDoesNotOvertake(t *testing.T) {
 	q.routeLocked(1).answered([]Quota{{Scope: "core"}})
 	q.routeLocked(2).answered([]Quota{{Scope: "search"}})
 	arrive := func(after time.Duration, route uint64) *waiter {
-		w, _, err := q.admit(now.Add(after), "k", request{
+		w := new(waiter)
+		_, err := q.admit(now.Add(after), "k", w, request{
 			cost: cost{requests: 1}, route: route, began: now.Add(after), maxWait: 10 * time.Hour, maxQueue: 10,
 		})
 		if err != nil {

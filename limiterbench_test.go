@@ -79,12 +79,13 @@ func BenchmarkAdmitAndSettle(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		now = now.Add(10 * time.Microsecond)
-		w, _, err := q.admit(now, "k", request{cost: cost{requests: 1}, route: 7, began: now, maxWait: time.Hour, maxQueue: 1})
+		w := new(waiter)
+		_, err := q.admit(now, "k", w, request{cost: cost{requests: 1}, route: 7, began: now, maxWait: time.Hour, maxQueue: 1})
 		if err != nil {
 			b.Fatal(err)
 		}
 		quotas[0].Reset, quotas[1].Reset = now.Add(time.Millisecond), now.Add(6*time.Millisecond)
-		q.settle(now, "k", w, ending{Outcome: Outcome{Class: ClassSuccess, Quotas: quotas}})
+		q.settle(now, "k", w, &ending{Outcome: Outcome{Class: ClassSuccess, Quotas: quotas}})
 	}
 }
 
@@ -99,7 +100,8 @@ func BenchmarkQueue(b *testing.B) {
 			var waiting []*waiter
 			add := func() {
 				began = began.Add(time.Nanosecond)
-				w, _, err := q.admit(now, "k", request{cost: cost{requests: 1}, began: began, maxWait: time.Hour, maxQueue: 1 << 20})
+				w := new(waiter)
+				_, err := q.admit(now, "k", w, request{cost: cost{requests: 1}, began: began, maxWait: time.Hour, maxQueue: 1 << 20})
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -115,7 +117,7 @@ func BenchmarkQueue(b *testing.B) {
 				if waiting = waiting[1:]; !first.admitted {
 					b.Fatal("the first is not the next")
 				}
-				q.settle(now, "k", first, ending{Outcome: Outcome{Class: ClassSuccess}}) // wakes another
+				q.settle(now, "k", first, &ending{Outcome: Outcome{Class: ClassSuccess}}) // wakes another
 				add()
 			}
 			if q.waiting > waiters+1 {

@@ -30,11 +30,12 @@ type lruEntry[V any] struct {
 
 // acquire returns the entry of key, made if it is missing, and pins it until
 // release.
-func (c *lru[V]) acquire(key string) *lruEntry[V] {
+func (c *lru[V]) acquire(key []byte) *lruEntry[V] {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e := c.entries[key]
+	e := c.entries[string(key)]
 	if e == nil {
+		key := string(key)
 		e = &lruEntry[V]{key: key, value: c.make(key)}
 		c.makeRoomLocked()
 		if c.entries == nil {
@@ -60,10 +61,10 @@ func (c *lru[V]) release(e *lruEntry[V]) {
 }
 
 // peek returns the value of key if there is one, and does not count as a use.
-func (c *lru[V]) peek(key string) (v V, ok bool) {
+func (c *lru[V]) peek(key []byte) (v V, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if e := c.entries[key]; e != nil {
+	if e := c.entries[string(key)]; e != nil {
 		return e.value, true
 	}
 	return v, false

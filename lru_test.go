@@ -68,7 +68,7 @@ func TestLRUEvictionOrder(t *testing.T) {
 		}
 		for _, r := range tc.uses {
 			key := strings.ToLower(string(r))
-			e := c.acquire(key)
+			e := c.acquire([]byte(key))
 			if e.value != key {
 				t.Errorf("%s: value of %q: got %q", tc.name, key, e.value)
 			}
@@ -85,15 +85,15 @@ func TestLRUEvictionOrder(t *testing.T) {
 func TestLRUPeekIsNoUse(t *testing.T) {
 	c := &lru[string]{max: 2, make: func(key string) string { return key }}
 	for _, key := range []string{"a", "b"} {
-		c.release(c.acquire(key))
+		c.release(c.acquire([]byte(key)))
 	}
-	if v, ok := c.peek("a"); !ok || v != "a" {
+	if v, ok := c.peek([]byte("a")); !ok || v != "a" {
 		t.Errorf("peek of a known key: got %q, %v", v, ok)
 	}
-	if v, ok := c.peek("x"); ok {
+	if v, ok := c.peek([]byte("x")); ok {
 		t.Errorf("peek of an unknown key: got %q", v)
 	}
-	c.release(c.acquire("c"))
+	c.release(c.acquire([]byte("c")))
 	if got, want := keysOf(t, c), []string{"b", "c"}; !slices.Equal(got, want) {
 		t.Errorf("got %q left, want %q", got, want)
 	}
@@ -101,9 +101,9 @@ func TestLRUPeekIsNoUse(t *testing.T) {
 
 func TestLRUReleaseAfterEvictionLeavesNothingBehind(t *testing.T) {
 	c := &lru[*int]{max: 1, make: func(string) *int { return new(int) }}
-	old := c.acquire("a")
-	c.release(c.acquire("b")) // evicts a, pinned as it is
-	renewed := c.acquire("a") // evicts b
+	old := c.acquire([]byte("a"))
+	c.release(c.acquire([]byte("b"))) // evicts a, pinned as it is
+	renewed := c.acquire([]byte("a")) // evicts b
 	if old.value == renewed.value {
 		t.Error("an evicted value came back")
 	}
@@ -144,7 +144,7 @@ func TestLRUMatchesAPlainModel(t *testing.T) {
 				}
 			}
 			idle, pinned = drop(idle, key), append(drop(pinned, key), key)
-			held[key] = append(hs, c.acquire(key))
+			held[key] = append(hs, c.acquire([]byte(key)))
 		}
 		if got, want := keysOf(t, c), slices.Concat(idle, pinned); !slices.Equal(got, want) {
 			t.Fatalf("got %q, want %q", got, want)
@@ -158,8 +158,8 @@ func TestLRUServesManyGoroutines(t *testing.T) {
 	for n := range 8 {
 		wg.Go(func() {
 			for i := range 2000 {
-				e := c.acquire(strconv.Itoa((i * (n + 1)) % 23))
-				c.peek(e.key)
+				e := c.acquire([]byte(strconv.Itoa((i * (n + 1)) % 23)))
+				c.peek([]byte(e.key))
 				c.release(e)
 			}
 		})
@@ -179,7 +179,7 @@ func TestLRUDoesNotGrowOverAMillionKeys(t *testing.T) {
 	}
 	use := func(from, to int) {
 		for i := from; i < to; i++ {
-			c.release(c.acquire("https://" + strconv.Itoa(i) + ".example.com"))
+			c.release(c.acquire([]byte("https://" + strconv.Itoa(i) + ".example.com")))
 		}
 	}
 	use(0, 2*maxKeys)
@@ -206,13 +206,13 @@ func BenchmarkLRU(b *testing.B) {
 	b.Run("hit", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			c.release(c.acquire("https://api.example.com"))
+			c.release(c.acquire([]byte("https://api.example.com")))
 		}
 	})
 	b.Run("miss", func(b *testing.B) {
 		b.ReportAllocs()
 		for i := 0; b.Loop(); i++ {
-			c.release(c.acquire(strconv.Itoa(i)))
+			c.release(c.acquire([]byte(strconv.Itoa(i))))
 		}
 	})
 }

@@ -20,7 +20,9 @@ type queue struct {
 	due     time.Time // of the timer; zero if it is not running
 	soonest time.Time // when the first waiter gives up, or earlier; zero if none does
 
-	held atomic.Int64 // the ledger's, to be read without the lock
+	// The ledger's, to be read without the lock.
+	held      atomic.Int64
+	tokenless atomic.Bool
 }
 
 // line is the waiters of one scope, first come first served: the order is that
@@ -36,11 +38,19 @@ type waiter struct {
 	claim  claim
 	order  time.Time
 	giveUp time.Time  // refused when it is clear that this is missed; zero: never
-	reason string     // then
 	turn   chan error // gets nil on admission, or a refusal; nil if it need not wait
 	line   *line      // nil once it has left
 
+	deadline bool // giveUp is that of its context, not of MaxWait
 	admitted bool // it has its claim
+}
+
+// reason is why w is refused once it has to give up.
+func (w *waiter) reason() string {
+	if w.deadline {
+		return "deadline"
+	}
+	return "wait"
 }
 
 // aging is the handicap of a batch call: after waiting that much longer than an
@@ -61,15 +71,15 @@ type request struct {
 	observe  bool
 }
 
-// admit sends a request to the budgets: either it has its claim at once, or a
-// place in the queue, or a refusal.
-func (q *queue) admit(now time.Time, key string, r request) (w *waiter, expected time.Duration, err *LimitError) {
+// admit sends a request to the budgets as w: either it has its claim at once, or
+// a place in the queue, or a refusal.
+func (q *queue) admit(now time.Time, key string, w *waiter, r request) (expected time.Duration, err *LimitError) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if !r.batch {
 		q.ledger.interactive = q.ledger.epoch.instant(now)
 	}
-	w = &waiter{order: r.began}
+	w.order = r.began
 	w.claim = claim{cost: r.cost, route: q.routeLocked(r.route), batch: r.batch}
 	if r.batch {
 		w.order = r.began.Add(aging)
@@ -83,35 +93,35 @@ func (q *queue) admit(now time.Time, key string, r request) (w *waiter, expected
 	if l == nil || place == 0 {
 		if at, _, ok := q.ledger.take(now, &w.claim); ok {
 			w.admitted = true
-			return w, 0, nil
+			return 0, nil
 		} else if r.observe {
 			q.ledger.charge(now, &w.claim)
 			w.admitted = true
-			return w, at.Sub(now), nil
+			return at.Sub(now), nil
 		}
 	} else if r.observe {
 		at := q.ledger.when(now, l.ahead(place), &w.claim)
 		q.ledger.charge(now, &w.claim)
 		w.admitted = true
-		return w, max(0, at.Sub(now)), nil
+		return max(0, at.Sub(now)), nil
 	}
 
 	at := q.ledger.when(now, l.ahead(place), &w.claim)
 	at = later(at, now)
-	refuse := func(reason string) (*waiter, time.Duration, *LimitError) {
-		return nil, 0, &LimitError{Key: key, RetryAt: at, Reason: reason}
+	refuse := func(reason string) (time.Duration, *LimitError) {
+		return 0, &LimitError{Key: key, RetryAt: at, Reason: reason}
 	}
 	if q.waiting >= r.maxQueue {
 		return refuse("queue")
 	}
 	if !r.deadline.IsZero() {
-		w.giveUp, w.reason = r.deadline.Add(-w.claim.route.p95(now)), "deadline"
+		w.giveUp, w.deadline = r.deadline.Add(-w.claim.route.p95(now)), true
 		if at.After(w.giveUp) {
 			return refuse("deadline")
 		}
 	}
 	if until := r.began.Add(r.maxWait); !r.batch && (w.giveUp.IsZero() || until.Before(w.giveUp)) {
-		w.giveUp, w.reason = until, "wait"
+		w.giveUp, w.deadline = until, false
 		if r.maxWait < 0 || at.After(until) {
 			return refuse("wait")
 		}
@@ -119,7 +129,7 @@ func (q *queue) admit(now time.Time, key string, r request) (w *waiter, expected
 	w.turn = make(chan error, 1)
 	q.insertLocked(scope, place, w)
 	q.pumpLocked(now, key)
-	return w, at.Sub(now), nil
+	return at.Sub(now), nil
 }
 
 // leave takes a waiter out, or, if it has been admitted, gives its claim back.
@@ -130,13 +140,13 @@ func (q *queue) leave(now time.Time, key string, w *waiter) {
 	case w.line != nil:
 		q.removeLocked(w)
 	case w.admitted:
-		q.ledger.settle(now, &w.claim, ending{unsent: true})
+		q.ledger.settle(now, &w.claim, &ending{unsent: true})
 	}
 	q.pumpLocked(now, key)
 }
 
 // settle ends an admitted request's claim.
-func (q *queue) settle(now time.Time, key string, w *waiter, a ending) (learned []Quota) {
+func (q *queue) settle(now time.Time, key string, w *waiter, a *ending) (learned []Quota) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	changed := q.ledger.settle(now, &w.claim, a)
@@ -144,6 +154,7 @@ func (q *queue) settle(now time.Time, key string, w *waiter, a ending) (learned 
 		w.claim.route.took(now, now.Sub(q.ledger.epoch.time(w.claim.sent)))
 	}
 	q.held.Store(q.ledger.epoch.time(q.ledger.held).UnixNano())
+	q.tokenless.Store(q.ledger.tokenless())
 	if q.waiting > 0 {
 		q.pumpLocked(now, key)
 	}
@@ -237,7 +248,7 @@ func (q *queue) sweepLocked(now, at time.Time, key string, l *line) {
 			continue
 		}
 		q.removeLocked(w)
-		w.turn <- &LimitError{Key: key, RetryAt: at, Reason: w.reason}
+		w.turn <- &LimitError{Key: key, RetryAt: at, Reason: w.reason()}
 	}
 	q.soonest = time.Time{}
 	for _, l := range q.lines {

@@ -21,7 +21,8 @@ func oneAtATime() *queue {
 
 // joins admits an interactive request of a call that began then, or panics.
 func joins(q *queue, began time.Time, batch bool) *waiter {
-	w, _, err := q.admit(time.Now(), "k", request{
+	w := new(waiter)
+	_, err := q.admit(time.Now(), "k", w, request{
 		cost: cost{requests: 1}, began: began, batch: batch, maxWait: time.Hour, maxQueue: 100,
 	})
 	if err != nil {
@@ -475,7 +476,7 @@ func TestAgedBatchCallIsNotHeldFromTheLastTenth(t *testing.T) {
 		time.Sleep(time.Hour)
 		q, now := (&Limiter{}).newQueue("k"), time.Now()
 		w := joins(q, now, false)
-		q.settle(now, "k", w, ending{Outcome: Outcome{Class: ClassSuccess, Quotas: []Quota{
+		q.settle(now, "k", w, &ending{Outcome: Outcome{Class: ClassSuccess, Quotas: []Quota{
 			{Resource: "requests", Limit: 100, Remaining: 8, Reset: now.Add(time.Hour)},
 		}}})
 		if w := joins(q, now, true); w.admitted {

@@ -52,7 +52,6 @@ type quotaFacts struct {
 	buckets  []bucket
 	policies []quotaPolicy
 	scope    string
-	spare    bucket // takes what is beyond maxQuotas
 }
 
 // quotaPool keeps the memory of quotaFacts, which only a response with quotas needs,
@@ -61,9 +60,9 @@ var quotaPool = sync.Pool{New: func() any { return new(quotaFacts) }}
 
 // release gives q back, without the texts that it refers to.
 func (q *quotaFacts) release() {
-	clear(q.buckets[:cap(q.buckets)])
-	clear(q.policies[:cap(q.policies)])
-	*q = quotaFacts{buckets: q.buckets[:0], policies: q.policies[:0]}
+	clear(q.buckets)
+	clear(q.policies)
+	q.buckets, q.policies, q.scope = q.buckets[:0], q.policies[:0], ""
 	quotaPool.Put(q)
 }
 
@@ -83,7 +82,7 @@ func (q *quotaFacts) bucket(row *headerRow, n *quotaName) *bucket {
 		}
 	}
 	if len(q.buckets) == maxQuotas {
-		return &q.spare
+		return new(bucket) // which is forgotten
 	}
 	b := newBucket(n.resource)
 	b.row, b.variant, b.suffix = row, n.variant, n.window
@@ -252,6 +251,7 @@ func (b *bucket) before(o *bucket) bool {
 func (q *quotaFacts) remove(i int) {
 	last := len(q.buckets) - 1
 	q.buckets[i] = q.buckets[last]
+	q.buckets[last] = bucket{}
 	q.buckets = q.buckets[:last]
 }
 

@@ -75,31 +75,32 @@ func PerMinute(n int) Rate { return Rate{N: n, Per: time.Minute} }
 // RoundTrip sends req when its budgets admit it. Its error is a [*LimitError] if
 // they will not in time, and the context's if it ends before that.
 func (l *Limiter) RoundTrip(req *http.Request) (*http.Response, error) {
-	now := time.Now()
-	out, a, owned := joinAttempt(req, roleLimiter, now)
-	key := l.keyOf(out)
-	if key == "" {
+	out, a, now, owned := joinAttempt(req, roleLimiter, l)
+	var buf [keyBuf]byte
+	name := l.appendKey(buf[:0], out)
+	if len(name) == 0 {
 		if a.gate != nil { // what no budget holds back counts for a circuit all the same
 			if err := a.gate.enter(now); err != nil {
 				closeBody(req)
 				return nil, err
 			}
 		}
+		a.hand(l.Base, now)
 		resp, err := baseOf(l.Base).RoundTrip(out)
 		v := settle(a, out, resp, err)
 		if v.Class != ClassRefused {
-			report(a, req, v.Outcome, err, now, v.now())
+			report(a, req, &v.Outcome, err, now, v.now())
 		}
 		if owned {
-			handBack(req, resp, v)
+			a.finish(out, resp, v)
 		}
 		return resp, err
 	}
-	a.key = key
 	l.once.Do(l.init)
-	entry := l.keys.acquire(key)
+	entry := l.keys.acquire(name)
 	defer l.keys.release(entry)
-	q := entry.value
+	q, key := entry.value, entry.key
+	a.key = key
 
 	sent := false
 	defer func() {
@@ -114,7 +115,7 @@ func (l *Limiter) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, v, err := l.send(now, q, key, out, a, w)
 	sent = true
 	if owned {
-		handBack(req, resp, v)
+		a.finish(out, resp, v)
 	}
 	return resp, err
 }
@@ -127,8 +128,9 @@ func (l *Limiter) admit(now time.Time, q *queue, key string, req *http.Request, 
 		return nil, now, ended(ctx)
 	}
 	deadline, _ := ctx.Deadline()
-	w, expected, refusal := q.admit(now, key, request{
-		cost:     l.costOf(req),
+	w := &a.waiter
+	expected, refusal := q.admit(now, key, w, request{
+		cost:     l.costOf(req, q),
 		route:    routeOf(req),
 		batch:    priorityOf(ctx) == PriorityBatch,
 		began:    a.began,
@@ -201,13 +203,14 @@ func (l *Limiter) send(sent time.Time, q *queue, key string, req *http.Request, 
 	settled := false
 	defer func() {
 		if !settled { // Base or a hook panicked
-			q.settle(time.Now(), key, w, ending{Outcome: Outcome{Class: ClassCanceled}})
+			q.settle(time.Now(), key, w, &ending{Outcome: Outcome{Class: ClassCanceled}})
 		}
 	}()
+	a.hand(l.Base, sent)
 	resp, err := baseOf(l.Base).RoundTrip(req)
 	v := settle(a, req, resp, err)
 	now := v.now()
-	ans := ending{Outcome: v.Outcome, unsent: v.Class == ClassRefused || err != nil && unsent(err)}
+	ans := &ending{Outcome: v.Outcome, unsent: v.Class == ClassRefused || err != nil && unsent(err)}
 	for i := range v.Quotas {
 		if !v.Quotas[i].absolute.IsZero() {
 			ans.date = dateOf(resp)
@@ -217,13 +220,15 @@ func (l *Limiter) send(sent time.Time, q *queue, key string, req *http.Request, 
 	settled = true
 	learned := q.settle(now, key, w, ans)
 	if v.Class != ClassRefused {
-		report(a, req, v.Outcome, err, sent, now)
+		report(a, req, &v.Outcome, err, sent, now)
 	}
 	if v.Class == ClassRateLimited && resp != nil && !l.Observe {
-		v.paced, v.patience = true, l.maxWait()
-		good := false
-		v.readmit, good = q.readmit(now, w)
-		v.hopeless = !good && !v.RetryAt.After(now) && len(v.Quotas) == 0
+		readmit, good := q.readmit(now, w)
+		v.paced = &denial{
+			readmit:  readmit,
+			hopeless: !good && !v.RetryAt.After(now) && len(v.Quotas) == 0,
+			patience: l.maxWait(),
+		}
 	}
 	if learned != nil {
 		if t := traceOf(req.Context()); t != nil && t.Learned != nil {
@@ -248,7 +253,8 @@ func dateOf(resp *http.Response) time.Time {
 // Quotas is what the Limiter believes is left for such a request: for metrics
 // and tests. It is nil for a key that was never used.
 func (l *Limiter) Quotas(req *http.Request) []Quota {
-	q, ok := l.keys.peek(l.keyOf(req))
+	var buf [keyBuf]byte
+	q, ok := l.keys.peek(l.appendKey(buf[:0], req))
 	if !ok {
 		return nil
 	}
@@ -286,19 +292,24 @@ func appendCeilings(to []ceiling, resource string, rates []Rate) []ceiling {
 	return to
 }
 
-func (l *Limiter) keyOf(req *http.Request) string {
+// appendKey appends the key of req to to.
+func (l *Limiter) appendKey(to []byte, req *http.Request) []byte {
 	if l.Key == nil {
-		return RequestKey(req)
+		return appendRequestKey(to, req)
 	}
-	return l.Key(req)
+	return append(to, l.Key(req)...)
 }
 
-func (l *Limiter) costOf(req *http.Request) cost {
-	estimate := l.Cost
-	if estimate == nil {
-		estimate = EstimateTokens
+// costOf is what req will use of the budgets of q. Nobody estimates tokens that no
+// budget counts.
+func (l *Limiter) costOf(req *http.Request, q *queue) cost {
+	var t Tokens
+	switch {
+	case l.Cost != nil:
+		t = l.Cost(req)
+	case !q.tokenless.Load():
+		t = EstimateTokens(req)
 	}
-	t := estimate(req)
 	return cost{1, Tokens{bounded(t.Input), bounded(t.Output)}}
 }
 

@@ -112,7 +112,8 @@ func (r *Retrier) CloseIdleConnections() { closeIdle(r.Base) }
 // hostOf returns the share of the host that req goes to.
 func (r *Retrier) hostOf(req *http.Request) *retryShare {
 	r.once.Do(func() { r.hosts.make = func(string) *retryShare { return new(retryShare) } })
-	e := r.hosts.acquire(req.URL.Host)
+	var buf [keyBuf]byte
+	e := r.hosts.acquire(append(buf[:0], req.URL.Host...))
 	defer r.hosts.release(e)
 	return e.value
 }

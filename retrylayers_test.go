@@ -20,11 +20,11 @@ type pacing struct {
 }
 
 func (p *pacing) RoundTrip(req *http.Request) (*http.Response, error) {
-	out, a, _ := joinAttempt(req, roleLimiter, time.Now())
+	out, a, _, _ := joinAttempt(req, roleLimiter, p)
 	p.began = append(p.began, a.began)
 	resp, err := p.base.RoundTrip(out)
 	if v := settle(a, req, resp, err); v.Class == ClassRateLimited {
-		v.paced, v.readmit, v.patience = true, time.Now().Add(p.readmit), p.patience
+		v.paced = &denial{readmit: time.Now().Add(p.readmit), patience: p.patience}
 	}
 	return resp, err
 }
@@ -92,7 +92,7 @@ type gated struct {
 
 func (g *gated) RoundTrip(req *http.Request) (*http.Response, error) {
 	g.mu.Lock()
-	out, a, _ := joinAttempt(req, roleBreaker, time.Now())
+	out, a, _, _ := joinAttempt(req, roleBreaker, g)
 	if g.open {
 		defer g.mu.Unlock()
 		g.refused++
@@ -205,8 +205,8 @@ type outerLayer struct {
 }
 
 func (o *outerLayer) RoundTrip(req *http.Request) (*http.Response, error) {
-	out, a, owned := joinAttempt(req, o.role, o.began)
-	a.gate, a.key = o.gate, "outer"
+	out, a, _, owned := joinAttempt(req, o.role, o)
+	a.gate, a.key, a.began = o.gate, "outer", o.began
 	resp, err := o.base.RoundTrip(out)
 	o.verdict = verdictOn(a, resp, err)
 	o.report = a.take(roleReported)

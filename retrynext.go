@@ -33,9 +33,9 @@ type standing struct {
 
 // plan is such a decision.
 type plan struct {
-	again    bool       // there is to be a further attempt
-	at       time.Time  // when
+	at       time.Time  // when there is to be a further attempt
 	open     *OpenError // the circuit that it waits for; nil if it waits for none
+	again    bool       // there is to be a further attempt
 	free     bool       // the attempt that just ended does not count
 	doubtful bool       // the server may have acted on it: may the request be repeated?
 	charged  bool       // to the host's share of retries
@@ -50,7 +50,7 @@ func (r *Retrier) next(s standing, now time.Time) plan {
 		return plan{}
 	case s.Class == ClassSuccess, s.Class == ClassCanceled, s.Class == ClassQuotaExhausted:
 		return plan{}
-	case s.Class == ClassRateLimited && s.paced:
+	case s.Class == ClassRateLimited && s.paced != nil:
 		return r.nextPaced(s, now)
 	}
 	// A circuit sees to it that its probes are few: they count for nothing else.
@@ -100,13 +100,13 @@ func (r *Retrier) nextOpen(s standing, now time.Time) plan {
 // nextPaced is next for a denial that a Limiter knows of: its queue does the
 // waiting, if it admits the call in time.
 func (r *Retrier) nextPaced(s standing, now time.Time) plan {
-	p := plan{again: true, at: now, free: s.denied <= freeDenials && (s.batch || !s.hopeless)}
+	p := plan{again: true, at: now, free: s.denied <= freeDenials && (s.batch || !s.paced.hopeless)}
 	switch {
 	case !p.free && (s.once || s.spent >= r.attempts()):
 		return plan{}
-	case !s.inTime(s.readmit):
+	case !s.inTime(s.paced.readmit):
 		return plan{}
-	case !s.batch && (s.readmit.Sub(s.began) > s.patience || s.readmit.Sub(now) > r.maxDelay()):
+	case !s.batch && (s.paced.readmit.Sub(s.began) > s.paced.patience || s.paced.readmit.Sub(now) > r.maxDelay()):
 		return plan{}
 	}
 	return p

@@ -16,7 +16,7 @@ func TestNextAttempt(t *testing.T) {
 	denied := Outcome{Class: ClassRateLimited, Retryable: true}
 	at := func(o Outcome, d time.Duration) Outcome { o.RetryAt = retryNow.Add(d); return o }
 	paced := func(readmit, patience time.Duration) *verdict {
-		return &verdict{Outcome: denied, paced: true, readmit: retryNow.Add(readmit), patience: patience}
+		return &verdict{Outcome: denied, paced: &denial{readmit: retryNow.Add(readmit), patience: patience}}
 	}
 	open := &OpenError{RetryAt: retryNow.Add(3 * time.Second)}
 	refused := &verdict{Outcome: Outcome{Class: ClassRefused}, err: fmt.Errorf("wrapped: %w", open)}

@@ -2,6 +2,7 @@ package steadyhttp
 
 import (
 	"hash/maphash"
+	"math/bits"
 	"net/http"
 	"slices"
 	"strings"
@@ -115,24 +116,30 @@ func (r *route) p95(now time.Time) time.Duration {
 // routeOf identifies the method and path of a request, with what looks like an
 // id in it masked.
 func routeOf(req *http.Request) uint64 {
-	var h maphash.Hash
-	h.SetSeed(routeSeed)
-	h.WriteString(req.Method)
+	method := maphash.String(routeSeed, req.Method)
 	if req.URL == nil {
-		return h.Sum64()
+		return method
 	}
-	for path := req.URL.Path; path != ""; {
-		segment := path
-		if i := strings.IndexByte(path, '/'); i >= 0 {
-			segment = path[:i+1]
+	return method ^ bits.RotateLeft64(maskedPath(req.URL.Path), 1)
+}
+
+// maskedPath is a hash of the path of a request, with what looks like an id in it
+// masked.
+func maskedPath(path string) uint64 {
+	var buf [256]byte
+	masked := buf[:0]
+	for rest := path; rest != ""; {
+		segment := rest
+		if i := strings.IndexByte(rest, '/'); i >= 0 {
+			segment = rest[:i+1]
 		}
-		path = path[len(segment):]
+		rest = rest[len(segment):]
 		if isID(strings.TrimSuffix(segment, "/")) {
 			segment = "*/"
 		}
-		h.WriteString(segment)
+		masked = append(masked, segment...)
 	}
-	return h.Sum64()
+	return maphash.Bytes(routeSeed, masked)
 }
 
 var routeSeed = maphash.MakeSeed()

@@ -39,7 +39,7 @@ func (s *series) speakToSDK() {
 			s.resp, s.err = resp, nil
 			deliver(nil, s.req, resp, nil, s.verdict)
 		}
-	case s.err == nil && s.verdict.Class != ClassSuccess && s.attempts() > 1:
+	case s.err == nil && s.attempts() > 1:
 		forbidRetry(s.resp)
 	}
 }

@@ -16,42 +16,43 @@ type series struct {
 	outer *attempt      // that a layer above made; nil if none did
 	host  *retryShare   // of the call's host
 	trace *Trace        // nil if nobody listens
-	sdk   int           // which of its tries an SDK is making; -1 without one
-	batch bool
-	alone bool // there can be no further attempt
-	given bool // the body needs no loan
+
+	sent   int32 // attempts that a layer below did not refuse
+	spent  int32 // those that count
+	denied int32 // those denied with a Limiter's knowledge
+
+	batch    bool
+	alone    bool // there can be no further attempt
+	given    bool // the body needs no loan
+	other    bool // the last attempt was sent with another body than the caller's
+	gaveUp   bool // the caller did, before the next attempt
+	returned bool // to the caller
 
 	// What the last attempt left behind.
 	attempt *attempt
-	loan    *loan // of the request's body; nil if it has none, or needs none
+	out     *http.Request // as it was sent
+	loan    *loan         // of the request's body; nil if it has none, or needs none
 	resp    *http.Response
 	err     error
 	verdict *verdict
 	took    time.Duration // measured for the Trace
 
 	// What is planned for the next one.
-	plan   plan
-	body   io.ReadCloser // obtained from GetBody and not yet sent
-	gaveUp bool          // the caller did, before it
+	plan plan
+	body io.ReadCloser // obtained from GetBody and not yet sent
 
-	returned bool // to the caller
-
-	sent   int   // attempts that a layer below did not refuse
-	spent  int   // those that count
-	denied int   // those denied with a Limiter's knowledge
 	length int64 // of the body, if an attempt read it to its end; else -1
 
-	// Of the first attempt: one allocation instead of four.
+	// Of the first attempt: one allocation instead of three.
 	firstCall    call
 	firstAttempt attempt
-	firstLoan    loan
 }
 
 var errNoResponse = errors.New("steadyhttp: the base returned neither a response nor an error")
 
 // begin begins the series of a call.
 func (r *Retrier) begin(req *http.Request, now time.Time) *series {
-	s := &series{Retrier: r, req: req, sdk: sdkRetries(req), length: -1, alone: !canReplay(req), given: snapshots(req)}
+	s := &series{Retrier: r, req: req, length: -1, alone: !canReplay(req), given: snapshots(req)}
 	s.outer, _ = req.Context().Value(attemptKey{}).(*attempt)
 	s.batch = priorityOf(req.Context()) == PriorityBatch
 	s.trace = traceOf(req.Context())
@@ -64,11 +65,12 @@ func (r *Retrier) begin(req *http.Request, now time.Time) *series {
 func (s *series) try(now time.Time) {
 	s.resp, s.err, s.verdict, s.plan = nil, nil, nil, plan{}
 	s.attempt = s.newAttempt(now)
-	out := s.req.WithContext(s.attempt)
+	s.out, s.other = s.req.WithContext(s.attempt), false
 	if hasBody(s.req) && !s.alone {
-		s.lend(out)
+		s.lend(s.out)
 	}
-	resp, err := baseOf(s.Base).RoundTrip(out)
+	s.attempt.hand(s.Base, now)
+	resp, err := baseOf(s.Base).RoundTrip(s.out)
 	if s.trace != nil {
 		s.took = time.Since(now)
 	}
@@ -87,13 +89,13 @@ func (s *series) try(now time.Time) {
 		s.loan.end()
 	}
 	s.resp, s.err = resp, err
-	s.verdict = settle(s.attempt, s.req, resp, err)
+	s.verdict = settle(s.attempt, s.out, resp, err)
 	if s.verdict.Class == ClassRefused {
 		return
 	}
 	s.sent++
 	if s.attempt.taken.Load()&uint32(roleBreaker|roleLimiter|roleClassifier) == 0 {
-		report(s.attempt, s.req, s.verdict.Outcome, err, now, now.Add(s.took))
+		report(s.attempt, s.req, &s.verdict.Outcome, err, now, now.Add(s.took))
 	}
 }
 
@@ -107,7 +109,7 @@ func (s *series) newAttempt(now time.Time) *attempt {
 	} else {
 		a = new(attempt)
 	}
-	a.Context, a.call, a.number = s.req.Context(), &s.firstCall, s.sent+1
+	a.Context, a.call, a.number = s.req.Context(), &s.firstCall, int(s.sent)+1
 	if o := s.outer; o != nil && o.taken.Load()&uint32(roleLimiter) == 0 {
 		a.call, a.gate = o.call, o.gate
 	}
@@ -125,13 +127,13 @@ func (s *series) newAttempt(now time.Time) *attempt {
 func (s *series) lend(out *http.Request) {
 	if s.given {
 		if s.body != nil {
-			out.Body, s.body = s.body, nil
+			out.Body, s.body, s.other = s.body, nil, true
 		}
 		return
 	}
 	body := s.req.Body
 	if s.loan == nil {
-		s.loan = &s.firstLoan
+		s.loan = new(loan)
 		if usedUp(s.req) {
 			if again, err := s.req.GetBody(); err == nil && again != nil {
 				body.Close()
@@ -141,6 +143,7 @@ func (s *series) lend(out *http.Request) {
 	} else {
 		s.loan, body, s.body = new(loan), s.body, nil
 	}
+	s.other = true
 	out.Body = s.loan.lend(body, s.length, s.req.GetBody)
 	out.GetBody = s.loan.GetBody
 }
@@ -148,7 +151,7 @@ func (s *series) lend(out *http.Request) {
 // next tells whether there is to be a further attempt, and prepares it. From then
 // on the last response is of no more use.
 func (s *series) next() bool {
-	if s.alone || s.over() || s.loan != nil && s.loan.differs() {
+	if s.alone || s.verdict.Class == ClassSuccess || s.over() || s.loan != nil && s.loan.differs() {
 		return false
 	}
 	now := time.Now()
@@ -176,13 +179,13 @@ func (s *series) info() AttemptInfo {
 }
 
 func (s *series) standing() standing {
-	if s.verdict.paced {
+	if s.verdict.paced != nil {
 		s.denied++
 	}
 	deadline, _ := s.req.Context().Deadline()
 	return standing{
-		verdict: s.verdict, spent: s.spent + 1, denied: s.denied,
-		batch: s.batch, probe: s.attempt.probe, once: s.sdk > 0,
+		verdict: s.verdict, spent: int(s.spent) + 1, denied: int(s.denied),
+		batch: s.batch, probe: s.attempt.probe, once: sdkRetries(s.req) > 0,
 		began: s.attempt.began, deadline: deadline, random: rand.Float64(),
 	}
 }
@@ -317,7 +320,7 @@ func (s *series) finish() (*http.Response, error) {
 	if s.outer != nil {
 		s.outer.take(roleReported)
 	}
-	if s.sdk >= 0 {
+	if s.verdict.Class != ClassSuccess && sdkRetries(s.req) >= 0 {
 		s.speakToSDK()
 	}
 	if s.err != nil {
@@ -331,7 +334,11 @@ func (s *series) finish() (*http.Response, error) {
 		releaseAtEnd(s.resp, t.cancel)
 	}
 	noticeAtRead(s.req, s.resp)
-	handBack(s.req, s.resp, s.verdict)
+	if s.other || s.attempt.timeout != nil {
+		handBack(s.req, s.resp, s.verdict)
+	} else {
+		s.attempt.finish(s.out, s.resp, s.verdict)
+	}
 	s.returned = true
 	return s.resp, nil
 }

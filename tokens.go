@@ -26,38 +26,42 @@ type Tokens struct{ Input, Output int64 }
 //
 // A body that is not a JSON object gives zero, and so does one that has no GetBody.
 func EstimateTokens(req *http.Request) Tokens {
-	_, tokens := readFacts(req)
-	return tokens
+	return readFacts(req, false).tokens
 }
 
-// bodyFacts is what one pass over a request's body found. The attempts of one
-// call share it.
+// bodyFacts is what the body of a request says. The attempts of one call share it.
 type bodyFacts struct {
 	mu     sync.Mutex
 	of     *url.URL // of the request that was read: copies of it share the URL
 	length int64    // its ContentLength
+	found  found
+}
+
+// found is what one pass over a body found.
+type found struct {
 	model  string
 	tokens Tokens
+	brief  bool // it went no further than up to the model
 }
 
 // readFacts returns what the body of req says, which is read only once for all
-// attempts of a call.
-func readFacts(req *http.Request) (model string, tokens Tokens) {
+// attempts of a call. If brief, that may be the model alone.
+func readFacts(req *http.Request, brief bool) found {
 	if req.Body == nil || req.Body == http.NoBody || req.GetBody == nil || !mayBeJSON(req.Header) {
-		return "", Tokens{}
+		return found{}
 	}
 	a, _ := req.Context().Value(attemptKey{}).(*attempt)
 	if a == nil || req.URL == nil {
-		return scanBody(req)
+		return scanBody(req, brief)
 	}
 	f := &a.call.facts
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.of != req.URL || f.length != req.ContentLength {
-		f.model, f.tokens = scanBody(req)
+	if f.of != req.URL || f.length != req.ContentLength || f.found.brief && !brief {
+		f.found = scanBody(req, brief)
 		f.of, f.length = req.URL, req.ContentLength
 	}
-	return f.model, f.tokens
+	return f.found
 }
 
 // mayBeJSON tells whether a body with the header h is worth looking at. Without
@@ -82,15 +86,17 @@ var scanners = sync.Pool{New: func() any { return new(bodyScanner) }}
 
 // scanBody reads the body of req and leaves it as it was. A body that is already
 // sent must not be scanned.
-func scanBody(req *http.Request) (model string, tokens Tokens) {
+func scanBody(req *http.Request, brief bool) found {
 	s := scanners.Get().(*bodyScanner)
 	s.reset()
+	s.brief = brief
 	defer scanners.Put(s)
-	if err := s.peek(req); err != nil && err != errEnough {
-		return "", Tokens{}
+	length, err := s.peek(req)
+	if err != nil && err != errEnough {
+		return found{}
 	}
-	if s.size < maxScan && req.ContentLength > 0 && s.size != req.ContentLength && s.depth >= 0 {
-		return "", Tokens{} // a copy of another body, which has been replaced since
+	if length < maxScan && req.ContentLength > 0 && length != req.ContentLength && s.depth >= 0 {
+		return found{} // a copy of another body, which has been replaced since
 	}
-	return s.model, s.tokens()
+	return found{s.model, s.tokens(), s.cut}
 }

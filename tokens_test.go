@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 const chat = `{"model":"gpt-5","messages":[{"role":"user","content":"hello"}],"max_tokens":5}`
@@ -247,8 +246,10 @@ func TestFailingGetBodySaysNothing(t *testing.T) {
 		req := post(t, "https://h/", "application/json", strings.NewReader(chat))
 		req.Body = opaque(req.Body, new(int))
 		req.GetBody = getBody
-		if model, tokens := readFacts(req); model != "" || tokens != (Tokens{}) {
-			t.Errorf("%s: got %q, %+v", name, model, tokens)
+		for _, brief := range []bool{true, false} {
+			if got := readFacts(req, brief); got != (found{}) {
+				t.Errorf("%s: got %+v", name, got)
+			}
 		}
 		if rest, _ := io.ReadAll(req.Body); string(rest) != chat {
 			t.Errorf("%s: Body was touched", name)
@@ -277,7 +278,7 @@ func TestBodyIsScannedOnceForAllAttemptsOfACall(t *testing.T) {
 	scans, getBody := 0, req.GetBody
 	req.Body = opaque(req.Body, new(int))
 	req.GetBody = func() (io.ReadCloser, error) { scans++; return getBody() }
-	first, a, _ := joinAttempt(req, roleLimiter, time.Now())
+	first, a, _, _ := joinAttempt(req, roleLimiter, nil)
 	again := &attempt{Context: req.Context(), call: a.call, number: 2}
 	for _, req := range []*http.Request{first, first, req.WithContext(again)} {
 		if ModelKey(req) != "gpt-5" || EstimateTokens(req) != (Tokens{4, 5}) {
@@ -295,7 +296,7 @@ func TestBodyIsScannedOnceForAllAttemptsOfACall(t *testing.T) {
 }
 
 func TestFactsAreSafeForConcurrentAttempts(t *testing.T) {
-	req, _, _ := joinAttempt(post(t, "https://h/", "", strings.NewReader(chat)), roleLimiter, time.Now())
+	req, _, _, _ := joinAttempt(post(t, "https://h/", "", strings.NewReader(chat)), roleLimiter, nil)
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {

@@ -222,12 +222,12 @@ func errorKind(err error) string {
 
 // report tells the Trace that an attempt which was sent has ended. The innermost
 // layer that sees it end is the one that reports.
-func report(a *attempt, req *http.Request, o Outcome, err error, sent, ended time.Time) {
+func report(a *attempt, req *http.Request, o *Outcome, err error, sent, ended time.Time) {
 	if !a.take(roleReported) {
 		return
 	}
 	if t := traceOf(req.Context()); t != nil && t.Attempted != nil {
-		t.Attempted(attemptInfo(a, req, o, err, ended.Sub(sent)))
+		t.Attempted(attemptInfo(a, req, *o, err, ended.Sub(sent)))
 	}
 }
 
