@@ -60,9 +60,9 @@ type attempt struct {
 		at time.Time
 	}
 
-	// What the layers that take part keep of it: one allocation instead of four.
+	// What belongs to it: one allocation instead of four.
+	own     call    // of the first attempt
 	pass    pass    // of the Breaker
-	waiter  waiter  // of the Limiter
 	verdict verdict // of the Classifier
 }
 
@@ -116,12 +116,8 @@ func joinAttempt(req *http.Request, r role, by http.RoundTripper) (out *http.Req
 		return req, a, now, false
 	}
 	now = time.Now()
-	both := &struct {
-		attempt
-		call
-	}{attempt{Context: req.Context(), number: 1}, call{began: now}}
-	a = &both.attempt
-	a.call = &both.call
+	a = &attempt{Context: req.Context(), number: 1, own: call{began: now}}
+	a.call = &a.own
 	a.take(r)
 	return req.WithContext(a), a, now, true
 }

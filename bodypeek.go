@@ -26,10 +26,11 @@ func (s *bodyScanner) peek(req *http.Request) (length int64, err error) {
 			length, err = 0, fmt.Errorf("steadyhttp: GetBody panicked: %v", p)
 		}
 	}()
-	if n := s.scanMemory(req.Body); n > 0 && (n == req.ContentLength || req.ContentLength <= 0) {
+	if memory, n := inMemory(req.Body); n > 0 && (n == req.ContentLength || req.ContentLength <= 0) {
+		s.scanMemory(memory)
 		return n, nil
 	}
-	s.reset() // it was read already, or is not what it was made to be
+	s.brief = false // it was read already, or is not what it was made to be
 	body, err := req.GetBody()
 	if body == nil {
 		return 0, io.ErrUnexpectedEOF
@@ -39,7 +40,8 @@ func (s *bodyScanner) peek(req *http.Request) (length int64, err error) {
 		return 0, err
 	}
 	defer body.Close()
-	if n := s.scanMemory(body); n >= 0 {
+	if memory, n := inMemory(body); n >= 0 {
+		s.scanMemory(memory)
 		return n, nil
 	}
 	defer func() {
@@ -51,32 +53,63 @@ func (s *bodyScanner) peek(req *http.Request) (length int64, err error) {
 	return s.size, err
 }
 
-// scanMemory scans what r has yet to read without reading from it, if r is one of
-// the readers of bytes and strings or wraps one. It returns how much that is; -1 if
-// r is none of them.
-func (s *bodyScanner) scanMemory(r io.Reader) int64 {
+// inMemory is the reader of bytes or of a string that r is or wraps, and how much it
+// has yet to give; nil and -1 if there is none.
+func inMemory(r io.Reader) (memory io.Reader, length int64) {
 	for range maxWrappers {
 		switch memory := r.(type) {
 		case *bytes.Reader:
-			unread := *memory
-			unread.WriteTo(s)
-			return int64(memory.Len())
+			return memory, int64(memory.Len())
 		case *strings.Reader:
-			unread := *memory
-			unread.WriteTo(s)
-			return int64(memory.Len())
+			return memory, int64(memory.Len())
 		case *bytes.Buffer:
-			s.Write(memory.Bytes())
-			return int64(memory.Len())
+			return memory, int64(memory.Len())
 		case *lentBody:
 			r = memory.body
 			continue
 		}
 		if r = embeddedReader(r); r == nil {
-			return -1
+			break
 		}
 	}
-	return -1
+	return nil, -1
+}
+
+// scanMemory scans what memory has yet to give, and leaves it there.
+func (s *bodyScanner) scanMemory(memory io.Reader) {
+	switch memory := memory.(type) {
+	case *bytes.Reader:
+		unread := *memory
+		unread.WriteTo(s)
+	case *strings.Reader:
+		unread := *memory
+		unread.WriteTo(s)
+	case *bytes.Buffer:
+		s.Write(memory.Bytes())
+	}
+}
+
+// leadingModel is the model that a body in memory begins with, as most clients write
+// it; "" if it begins with anything else.
+func leadingModel(memory io.Reader) string {
+	var buf [128]byte
+	n := 0
+	switch memory := memory.(type) {
+	case *bytes.Reader:
+		unread := *memory
+		n, _ = unread.Read(buf[:])
+	case *strings.Reader:
+		unread := *memory
+		n, _ = unread.Read(buf[:])
+	case *bytes.Buffer:
+		n = copy(buf[:], memory.Bytes())
+	}
+	rest, ok := bytes.CutPrefix(buf[:n], []byte(`{"model":"`))
+	end := bytes.IndexByte(rest, '"')
+	if !ok || end < 0 || bytes.IndexByte(rest[:end], '\\') >= 0 {
+		return ""
+	}
+	return string(rest[:end])
 }
 
 // maxWrappers is how many wrappers around a body are looked through.

@@ -186,7 +186,7 @@ func reference(body []byte) (model string, ceiling, choices float64) {
 		}
 		switch v := token.(type) {
 		case string:
-			if f == fieldModel && top == 0 {
+			if f == fieldModel && top == 0 && model == "" {
 				model = v
 			}
 		case float64:
@@ -217,6 +217,12 @@ func FuzzScannerAgreesWithEncodingJSON(f *testing.F) {
 		}
 		if whole.model != parts.model || whole.tokens() != parts.tokens() {
 			t.Errorf("whole: %q, %+v; in chunks: %q, %+v", whole.model, whole.tokens(), parts.model, parts.tokens())
+		}
+		brief := &bodyScanner{brief: true}
+		brief.Write(body)
+		leading := leadingModel(bytes.NewReader(body))
+		if brief.model != whole.model || leading != "" && leading != whole.model {
+			t.Errorf("model %q; to a brief look %q, %q", whole.model, brief.model, leading)
 		}
 		if got := whole.tokens(); got.Input < 0 || got.Output < 0 || got.Input > int64(len(body))+1 {
 			t.Errorf("absurd: %+v", got)

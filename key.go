@@ -144,7 +144,7 @@ func appendHost(b []byte, req *http.Request) []byte {
 	if req.URL == nil || req.URL.Host == "" {
 		return b
 	}
-	if isPlain(req.URL.Scheme) && isPlain(req.URL.Host) { // most are, and this is asked several times a call
+	if isPlain(req.URL.Scheme, "") && isPlain(req.URL.Host, defaultPort(req.URL.Scheme)) { // most are
 		return append(append(append(b, req.URL.Scheme...), "://"...), req.URL.Host...)
 	}
 	scheme, host := strings.ToLower(req.URL.Scheme), strings.ToLower(req.URL.Host)
@@ -155,15 +155,18 @@ func appendHost(b []byte, req *http.Request) []byte {
 	return appendName(append(appendName(b, scheme), "://"...), host)
 }
 
-// isPlain tells whether a scheme or host is as a key has it: in lower case, with
-// neither port nor final dot, and not too long.
-func isPlain(s string) bool {
+// isPlain tells whether a scheme or host is as a key has it: in lower case, without
+// the port that may be left out or a final dot, and not too long.
+func isPlain(s, port string) bool {
+	last := byte('.')
 	for i := 0; i < len(s); i++ {
-		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && (c != '.' || i == len(s)-1) {
+		c := s[i]
+		if c == ':' && (port == "" || last == '.' || s[i:] == port) || (c < 'a' || c > 'z') && (c < '0' || c > ':') && c != '-' && c != '.' {
 			return false
 		}
+		last = c
 	}
-	return len(s) <= maxName
+	return last != '.' && last != ':' && len(s) <= maxName
 }
 
 // defaultPort is the port of scheme, as the end of a host that may leave it out.
@@ -186,35 +189,32 @@ func appendModel(b []byte, req *http.Request) []byte {
 	return appendName(b, readFacts(req, true).model)
 }
 
-// modelPaths are the forms in which a path names a model: what stands before the
-// name, and how to take the name from the rest.
-var modelPaths = [...]struct {
-	before string
-	name   func(rest string) string
-}{
-	{"/deployments/", upToOperation},
-	{"/engines/", upToOperation},
-	{"/model/", upToOperation},
-	{"/models/", upToVerb},
-	{"/tunedModels/", upToVerb},
-	{"/endpoints/", upToVerb},
-}
-
 // modelOperations are the segments that may follow a model's name.
 var modelOperations = [...]string{
 	"/chat/", "/completions", "/embeddings", "/responses", "/messages", "/images/", "/audio/", "/moderations",
 	"/extensions/", "/invoke", "/converse", "/count-tokens",
 }
 
+// pathModel is the model that a path names, by the segment before the name.
 func pathModel(path string) string {
-	for _, form := range modelPaths {
-		if _, rest, ok := strings.Cut(path, form.before); ok {
-			if name := form.name(rest); name != "" {
-				return name
-			}
+	for {
+		_, rest, _ := strings.Cut(path, "/")
+		segment, after, more := strings.Cut(rest, "/")
+		if !more {
+			return ""
 		}
+		name := ""
+		switch segment {
+		case "deployments", "engines", "model":
+			name = upToOperation(after)
+		case "models", "tunedModels", "endpoints":
+			name = upToVerb(after)
+		}
+		if name != "" {
+			return name
+		}
+		path = rest
 	}
-	return ""
 }
 
 // upToOperation is what stands before an operation on a model. It may be an ARN,

@@ -33,6 +33,28 @@ type lruEntry[V any] struct {
 func (c *lru[V]) acquire(key []byte) *lruEntry[V] {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	e := c.entryLocked(key)
+	e.pins++
+	if e.list != &c.pinned || c.pinned.front != e {
+		e.moveTo(&c.pinned)
+	}
+	return e
+}
+
+// get returns the value of key, made if it is missing.
+func (c *lru[V]) get(key []byte) V {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.entryLocked(key)
+	if e.pins == 0 && c.idle.front != e {
+		e.moveTo(&c.idle)
+	}
+	return e.value
+}
+
+// entryLocked returns the entry of key, made if it is missing, which is in no list
+// then.
+func (c *lru[V]) entryLocked(key []byte) *lruEntry[V] {
 	e := c.entries[string(key)]
 	if e == nil {
 		key := string(key)
@@ -42,10 +64,6 @@ func (c *lru[V]) acquire(key []byte) *lruEntry[V] {
 			c.entries = make(map[string]*lruEntry[V])
 		}
 		c.entries[key] = e
-	}
-	e.pins++
-	if e.list != &c.pinned || c.pinned.front != e {
-		e.moveTo(&c.pinned)
 	}
 	return e
 }

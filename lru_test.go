@@ -99,6 +99,21 @@ func TestLRUPeekIsNoUse(t *testing.T) {
 	}
 }
 
+func TestLRUGetIsAUse(t *testing.T) {
+	c := &lru[string]{max: 3, make: func(key string) string { return key }}
+	pinned := c.acquire([]byte("p"))
+	for _, key := range []string{"a", "b", "p", "a", "c"} {
+		if v := c.get([]byte(key)); v != key {
+			t.Errorf("value of %q: got %q", key, v)
+		}
+	}
+	if got, want := keysOf(t, c), []string{"a", "c", "p"}; !slices.Equal(got, want) {
+		t.Errorf("got %q left, want %q", got, want)
+	}
+	c.release(pinned)
+	keysOf(t, c)
+}
+
 func TestLRUReleaseAfterEvictionLeavesNothingBehind(t *testing.T) {
 	c := &lru[*int]{max: 1, make: func(string) *int { return new(int) }}
 	old := c.acquire([]byte("a"))

@@ -53,6 +53,15 @@ func (w *waiter) reason() string {
 	return "wait"
 }
 
+// waiters keeps the memory of waiters that have come to an end.
+var waiters = sync.Pool{New: func() any { return new(waiter) }}
+
+// release gives w back, of which neither queue nor ledger know any more.
+func (w *waiter) release() {
+	*w = waiter{}
+	waiters.Put(w)
+}
+
 // aging is the handicap of a batch call: after waiting that much longer than an
 // interactive one it goes first, and a tenth of the budget is no longer kept
 // from it.

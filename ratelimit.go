@@ -128,7 +128,7 @@ func (l *Limiter) admit(now time.Time, q *queue, key string, req *http.Request, 
 		return nil, now, ended(ctx)
 	}
 	deadline, _ := ctx.Deadline()
-	w := &a.waiter
+	w := waiters.Get().(*waiter)
 	expected, refusal := q.admit(now, key, w, request{
 		cost:     l.costOf(req, q),
 		route:    routeOf(req),
@@ -230,6 +230,7 @@ func (l *Limiter) send(sent time.Time, q *queue, key string, req *http.Request, 
 			patience: l.maxWait(),
 		}
 	}
+	w.release()
 	if learned != nil {
 		if t := traceOf(req.Context()); t != nil && t.Learned != nil {
 			t.Learned(LearnedInfo{Key: key, Quotas: learned})

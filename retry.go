@@ -113,7 +113,5 @@ func (r *Retrier) CloseIdleConnections() { closeIdle(r.Base) }
 func (r *Retrier) hostOf(req *http.Request) *retryShare {
 	r.once.Do(func() { r.hosts.make = func(string) *retryShare { return new(retryShare) } })
 	var buf [keyBuf]byte
-	e := r.hosts.acquire(append(buf[:0], req.URL.Host...))
-	defer r.hosts.release(e)
-	return e.value
+	return r.hosts.get(append(buf[:0], req.URL.Host...))
 }

@@ -19,7 +19,9 @@ import (
 // without a bound in time and close idle connections. It does not wait either:
 // its timer knows neither Request.Cancel nor a circuit that changes.
 func (s *series) loop() {
-	e := &engine{series: s}
+	rest := *s // most series end before this, and stay on the stack
+	defer func() { *s = rest }()
+	e := &engine{series: &rest}
 	c := retryablehttp.Client{
 		HTTPClient:   &http.Client{Transport: e},
 		RetryMax:     math.MaxInt,
@@ -28,7 +30,7 @@ func (s *series) loop() {
 		ErrorHandler: retryablehttp.PassthroughErrorHandler,
 	}
 	// What Do returns is a stand-in, or the context's error: the series knows.
-	c.Do(&retryablehttp.Request{Request: standIn.WithContext(s.req.Context())})
+	c.Do(&retryablehttp.Request{Request: standIn.WithContext(rest.req.Context())})
 }
 
 var standIn = &http.Request{Method: http.MethodGet, URL: &url.URL{Scheme: "http", Host: "series.invalid"}, Header: http.Header{}}

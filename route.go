@@ -126,20 +126,23 @@ func routeOf(req *http.Request) uint64 {
 // maskedPath is a hash of the path of a request, with what looks like an id in it
 // masked.
 func maskedPath(path string) uint64 {
-	var buf [256]byte
-	masked := buf[:0]
-	for rest := path; rest != ""; {
-		segment := rest
-		if i := strings.IndexByte(rest, '/'); i >= 0 {
-			segment = rest[:i+1]
+	from, ids := 0, false
+	for i := 0; i <= len(path); i++ {
+		if i == len(path) || path[i] == '/' {
+			ids = ids || isID(path[from:i])
+			from = i + 1
 		}
-		rest = rest[len(segment):]
-		if isID(strings.TrimSuffix(segment, "/")) {
-			segment = "*/"
-		}
-		masked = append(masked, segment...)
 	}
-	return maphash.Bytes(routeSeed, masked)
+	if !ids {
+		return maphash.String(routeSeed, path)
+	}
+	segments := strings.Split(path, "/")
+	for i, segment := range segments {
+		if isID(segment) {
+			segments[i] = "*"
+		}
+	}
+	return maphash.String(routeSeed, strings.Join(segments, "/"))
 }
 
 var routeSeed = maphash.MakeSeed()

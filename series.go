@@ -28,6 +28,8 @@ type series struct {
 	gaveUp   bool // the caller did, before the next attempt
 	returned bool // to the caller
 
+	call *call
+
 	// What the last attempt left behind.
 	attempt *attempt
 	out     *http.Request // as it was sent
@@ -42,17 +44,13 @@ type series struct {
 	body io.ReadCloser // obtained from GetBody and not yet sent
 
 	length int64 // of the body, if an attempt read it to its end; else -1
-
-	// Of the first attempt: one allocation instead of three.
-	firstCall    call
-	firstAttempt attempt
 }
 
 var errNoResponse = errors.New("steadyhttp: the base returned neither a response nor an error")
 
 // begin begins the series of a call.
-func (r *Retrier) begin(req *http.Request, now time.Time) *series {
-	s := &series{Retrier: r, req: req, length: -1, alone: !canReplay(req), given: snapshots(req)}
+func (r *Retrier) begin(req *http.Request, now time.Time) series {
+	s := series{Retrier: r, req: req, length: -1, alone: !canReplay(req), given: snapshots(req)}
 	s.outer, _ = req.Context().Value(attemptKey{}).(*attempt)
 	s.batch = priorityOf(req.Context()) == PriorityBatch
 	s.trace = traceOf(req.Context())
@@ -103,13 +101,12 @@ func (s *series) try(now time.Time) {
 // the call of the layer above if there is one: unless that has a Limiter of its
 // own, and with it a queue, in which the place of this call means nothing.
 func (s *series) newAttempt(now time.Time) *attempt {
-	a := &s.firstAttempt
+	a := &attempt{Context: s.req.Context(), number: int(s.sent) + 1}
 	if s.attempt == nil {
-		s.firstCall.began = now
-	} else {
-		a = new(attempt)
+		a.own.began = now
+		s.call = &a.own
 	}
-	a.Context, a.call, a.number = s.req.Context(), &s.firstCall, int(s.sent)+1
+	a.call = s.call
 	if o := s.outer; o != nil && o.taken.Load()&uint32(roleLimiter) == 0 {
 		a.call, a.gate = o.call, o.gate
 	}

@@ -87,6 +87,11 @@ var scanners = sync.Pool{New: func() any { return new(bodyScanner) }}
 // scanBody reads the body of req and leaves it as it was. A body that is already
 // sent must not be scanned.
 func scanBody(req *http.Request, brief bool) found {
+	if memory, n := inMemory(req.Body); brief && n > 0 && n == req.ContentLength {
+		if model := leadingModel(memory); model != "" {
+			return found{model: model, brief: true}
+		}
+	}
 	s := scanners.Get().(*bodyScanner)
 	s.reset()
 	s.brief = brief

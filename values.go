@@ -236,6 +236,14 @@ func span(s string, in func(byte) bool) int {
 
 // unitOf looks up the name of a unit in any case; zero if there is none.
 func unitOf(s string) time.Duration {
+	switch s { // as most write it
+	case "ms":
+		return time.Millisecond
+	case "s":
+		return time.Second
+	case "m":
+		return time.Minute
+	}
 	if u := units[s]; u != 0 || len(s) > len("milliseconds") {
 		return u
 	}
