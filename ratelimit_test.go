@@ -307,51 +307,53 @@ func TestKeyThatIsHeldIsEvictedLast(t *testing.T) {
 // A body is estimated for as long as it may matter: until the server has answered
 // without a word about tokens.
 func TestTokensAreEstimatedOnlyIfABudgetCountsThem(t *testing.T) {
-	const body = `{"model":"m","max_tokens":50}`
-	var quotas []string
-	rt := func(configured ...Rate) *Limiter {
-		return &Limiter{Tokens: configured, Base: roundTripFunc(func(req *http.Request) (*http.Response, error) {
-			closeBody(req)
-			h := http.Header{}
-			for _, name := range quotas {
-				h.Set("X-Ratelimit-Limit-"+name, "1000")
-				h.Set("X-Ratelimit-Remaining-"+name, "900")
-				h.Set("X-Ratelimit-Reset-"+name, "60")
+	synctest.Test(t, func(t *testing.T) {
+		const body = `{"model":"m","max_tokens":50}`
+		var quotas []string
+		rt := func(configured ...Rate) *Limiter {
+			return &Limiter{Tokens: configured, Base: roundTripFunc(func(req *http.Request) (*http.Response, error) {
+				closeBody(req)
+				h := http.Header{}
+				for _, name := range quotas {
+					h.Set("X-Ratelimit-Limit-"+name, "1000")
+					h.Set("X-Ratelimit-Remaining-"+name, "900")
+					h.Set("X-Ratelimit-Reset-"+name, "60")
+				}
+				return &http.Response{StatusCode: 200, Header: h, Body: http.NoBody, Request: req}, nil
+			})}
+		}
+		estimated := func(l *Limiter) int64 {
+			req := post(t, "https://h/v1", "application/json", strings.NewReader(body))
+			resp, err := l.RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
 			}
-			return &http.Response{StatusCode: 200, Header: h, Body: http.NoBody, Request: req}, nil
-		})}
-	}
-	estimated := func(l *Limiter) int64 {
-		req := post(t, "https://h/v1", "application/json", strings.NewReader(body))
-		resp, err := l.RoundTrip(req)
-		if err != nil {
-			t.Fatal(err)
+			resp.Body.Close()
+			q, _ := l.keys.peek([]byte(RequestKey(req)))
+			return q.ledger.total.tokens.Output
 		}
-		resp.Body.Close()
-		q, _ := l.keys.peek([]byte(RequestKey(req)))
-		return q.ledger.total.tokens.Output
-	}
-	l := rt()
-	for i, c := range []struct {
-		quotas []string // of the answer
-		want   int64    // estimated so far
-	}{
-		{[]string{"Requests"}, 50},
-		{[]string{"Requests"}, 50},
-		{[]string{"Requests", "Tokens"}, 50},
-		{[]string{"Requests"}, 100},
-		{nil, 150},
-	} {
-		quotas = c.quotas
-		if got := estimated(l); got != c.want {
-			t.Errorf("after call %d: %d tokens, want %d", i+1, got, c.want)
+		l := rt()
+		for i, c := range []struct {
+			quotas []string // of the answer
+			want   int64    // estimated so far
+		}{
+			{[]string{"Requests"}, 50},
+			{[]string{"Requests"}, 50},
+			{[]string{"Requests", "Tokens"}, 50},
+			{[]string{"Requests"}, 100},
+			{nil, 150},
+		} {
+			quotas = c.quotas
+			if got := estimated(l); got != c.want {
+				t.Errorf("after call %d: %d tokens, want %d", i+1, got, c.want)
+			}
 		}
-	}
-	quotas = nil
-	l = rt(PerMinute(1000))
-	for i := range int64(3) {
-		if got := estimated(l); got != 50*(i+1) {
-			t.Errorf("with a Rate, after call %d: %d tokens", i+1, got)
+		quotas = nil
+		l = rt(PerMinute(1000))
+		for i := range int64(3) {
+			if got := estimated(l); got != 50*(i+1) {
+				t.Errorf("with a Rate, after call %d: %d tokens", i+1, got)
+			}
 		}
-	}
+	})
 }
