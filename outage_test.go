@@ -142,3 +142,35 @@ func TestShortOutageIsCheap(t *testing.T) {
 		}
 	})
 }
+
+// A hundred patient calls meet an outage all at once. They share ten retries a
+// minute while it lasts, and no longer.
+func TestBatchCallsAreServedSoonAfterTheOutageThatTheyMet(t *testing.T) {
+	for _, lasts := range []time.Duration{3 * time.Second, 30 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			soon()
+			from := time.Now()
+			o := &outage{from: from, to: from.Add(lasts), fails: func(req *http.Request, _ int) (*http.Response, error) {
+				time.Sleep(50 * time.Millisecond)
+				return answer(req, 503), nil
+			}}
+			rt := NewTransport(o)
+			var wg sync.WaitGroup
+			for range 100 {
+				wg.Go(func() {
+					req := get(t, "a.example")
+					if status, err := send(t, rt, req.WithContext(WithPriority(t.Context(), PriorityBatch))); status != 200 {
+						t.Errorf("got %d, %v", status, err)
+					}
+				})
+			}
+			wg.Wait()
+			if late := time.Since(o.to); late > 15*time.Second {
+				t.Errorf("%v: the last was served %v after it", lasts, late)
+			}
+			if o.hits > 120 {
+				t.Errorf("%v: %d requests in it", lasts, o.hits)
+			}
+		})
+	}
+}

@@ -59,7 +59,8 @@ type Retrier struct {
 	// RetryShare bounds the retries of failures to a share of the calls to the
 	// same host in the last minute, which keeps retries from making an outage
 	// worse; ten a minute are always allowed. An interactive call for which
-	// nothing is left fails as it stands, a batch call waits. Denials that a
+	// nothing is left fails as it stands, a batch call waits, until the last ten
+	// attempts have succeeded at the latest. Denials that a
 	// Limiter handles do not count. Zero means 0.2; negative, no bound.
 	RetryShare float64
 

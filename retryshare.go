@@ -15,13 +15,18 @@ const (
 	// shareRecheck is how long a patient call waits for a share that is spent
 	// before it asks again: each new call may have made room for it.
 	shareRecheck = 250 * time.Millisecond
+
+	// wellAfter is how many successes in a row show that a server is well, so that
+	// patient calls need not wait for a share that an outage has spent.
+	wellAfter = 10
 )
 
 // retryShare counts the calls to one host in the last minute and the retries of
 // failures among them, so that a server in trouble is not hit much harder than
 // it would be without retries.
 type retryShare struct {
-	waiting atomic.Int32 // calls that wait for a circuit to close
+	waiting   atomic.Int32 // calls that wait for a circuit to close
+	successes atomic.Int32 // in a row, as far as wellAfter
 
 	mu    sync.Mutex
 	calls rolling // the retries are marked, and are no calls
@@ -34,6 +39,19 @@ func (s *retryShare) call(now time.Time) {
 	s.calls.forget(now, shareSlot)
 	s.calls.add(1, 0)
 }
+
+// ended notes how an attempt ended.
+func (s *retryShare) ended(t tally) {
+	switch {
+	case t == tallyFailure:
+		s.successes.Store(0)
+	case t == tallySuccess && s.successes.Load() < wellAfter:
+		s.successes.Add(1)
+	}
+}
+
+// well tells whether the server has recovered from whatever had spent the share.
+func (s *retryShare) well() bool { return s.successes.Load() >= wellAfter }
 
 // take counts a retry if share of the calls allows one more. If not, it says when
 // to ask again.

@@ -92,6 +92,7 @@ func (s *series) try(now time.Time) {
 		return
 	}
 	s.sent++
+	s.host.ended(tallyOf(s.verdict.Class))
 	if s.attempt.taken.Load()&uint32(roleBreaker|roleLimiter|roleClassifier) == 0 {
 		report(s.attempt, s.req, &s.verdict.Outcome, err, now, now.Add(s.took))
 	}
@@ -204,7 +205,8 @@ func (s *series) replayable() bool {
 }
 
 // takeShare takes a retry out of the host's share. A batch call waits until there
-// is one, with the response in hand: it may be the last, if there is a deadline.
+// is one, or the server is well again, with the response in hand: it may be the
+// last, if there is a deadline.
 func (s *series) takeShare() bool {
 	share := s.RetryShare
 	switch {
@@ -215,7 +217,7 @@ func (s *series) takeShare() bool {
 	}
 	for {
 		ok, again := s.host.take(share, time.Now())
-		if ok {
+		if ok || s.batch && s.host.well() {
 			return true
 		}
 		again = again.Add(rand.N(shareSlot / 4)) // the others that wait ask too
