@@ -131,7 +131,7 @@ func (b *Breaker) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := baseOf(b.Base).RoundTrip(out)
 	v := settle(a, out, resp, err)
 	now = v.now()
-	if sent, ok := p.leave(now, &v.Outcome); ok && v.Class != ClassRefused {
+	if sent, ok := p.leave(now, v); ok && v.Class != ClassRefused {
 		report(a, req, &v.Outcome, err, sent, now)
 	}
 	if owned {
@@ -183,6 +183,15 @@ const (
 	tallyFailure
 	tallyIgnored
 )
+
+// tally is how a circuit counts the call that v speaks of. One that cannot be sent
+// as it is says nothing of the server.
+func (v *verdict) tally() tally {
+	if v.err != nil && malformed(v.err) {
+		return tallyIgnored
+	}
+	return tallyOf(v.Class)
+}
 
 // tallyOf is the Breaker's column of the table in the package documentation.
 func tallyOf(c Class) tally {

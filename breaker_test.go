@@ -205,6 +205,25 @@ func TestWhatACircuitCounts(t *testing.T) {
 	}
 }
 
+// Such as one whose credential was read from a file, with the line's end.
+func TestRequestThatCannotBeSentSaysNothingOfTheServer(t *testing.T) {
+	b := &Breaker{Base: new(http.Transport)}
+	for range 30 {
+		req := get(t, "a.example")
+		req.Header.Set("Authorization", "Bearer of\nnothing")
+		resp, err := b.RoundTrip(req)
+		if err == nil {
+			resp.Body.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), "invalid header") {
+			t.Fatalf("got %v, want the transport's own word", err)
+		}
+	}
+	if got := b.State(get(t, "a.example")); got != StateClosed {
+		t.Errorf("the circuit is %v", got)
+	}
+}
+
 func TestOpenCircuitFailsAtOnceAndSaysWhenToComeBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		soon()

@@ -346,11 +346,11 @@ func (p *pass) freeSlotLocked() {
 }
 
 // leave counts the request as it ends, and tells when it was sent, if it was.
-func (p *pass) leave(now time.Time, o *Outcome) (sent time.Time, ok bool) {
+func (p *pass) leave(now time.Time, v *verdict) (sent time.Time, ok bool) {
 	c := p.circuit
 	c.mu.Lock()
 	sent, ok = p.sent, p.entered
-	moved := p.leaveLocked(now, tallyOf(o.Class), o.RetryAt)
+	moved := p.leaveLocked(now, v.tally(), v.RetryAt)
 	c.mu.Unlock()
 	p.tell(moved)
 	return sent, ok

@@ -20,8 +20,8 @@ func arrival(c *circuit, enter bool) (*pass, error) {
 	return p, p.arrive(time.Now(), enter)
 }
 
-func succeed(p *pass) { p.leave(time.Now(), &Outcome{Class: ClassSuccess}) }
-func fail(p *pass)    { p.leave(time.Now(), &Outcome{Class: ClassServerError}) }
+func succeed(p *pass) { p.leave(time.Now(), &verdict{Outcome: Outcome{Class: ClassSuccess}}) }
+func fail(p *pass)    { p.leave(time.Now(), &verdict{Outcome: Outcome{Class: ClassServerError}}) }
 
 // openCircuit is one that has just opened.
 func openCircuit(b *Breaker) *circuit {
@@ -168,7 +168,7 @@ func TestOpeningVoidsClaims(t *testing.T) {
 		if err := early.enter(time.Now()); err == nil {
 			t.Error("a request that entered before the opening may be sent after it")
 		}
-		if _, sent := early.leave(time.Now(), &Outcome{Class: ClassRefused}); sent {
+		if _, sent := early.leave(time.Now(), &verdict{Outcome: Outcome{Class: ClassRefused}}); sent {
 			t.Error("it counts as sent")
 		}
 	})
@@ -184,7 +184,7 @@ func TestHiddenQueueHoldsNoClaim(t *testing.T) {
 		for range 50 {
 			p, _ := arrival(c, true)
 			p.opened()
-			if _, sent := p.leave(time.Now(), &Outcome{Class: ClassTimeout}); sent {
+			if _, sent := p.leave(time.Now(), &verdict{Outcome: Outcome{Class: ClassTimeout}}); sent {
 				t.Fatal("a call that timed out in the queue was sent")
 			}
 		}
@@ -226,7 +226,7 @@ func TestStragglerClaimsNothing(t *testing.T) {
 		c := openCircuit(&Breaker{})
 		time.Sleep(time.Second)
 		p, _ := arrival(c, false)
-		p.leave(time.Now(), &Outcome{Class: ClassCanceled})
+		p.leave(time.Now(), &verdict{Outcome: Outcome{Class: ClassCanceled}})
 		if err := p.enter(time.Now()); err != nil {
 			t.Error(err)
 		}
@@ -301,7 +301,7 @@ func TestCircuitAlwaysRecovers(t *testing.T) {
 				case 3:
 					if len(under) > 0 {
 						i := r.IntN(len(under))
-						under[i].leave(time.Now(), &Outcome{Class: classes[r.IntN(len(classes))]})
+						under[i].leave(time.Now(), &verdict{Outcome: Outcome{Class: classes[r.IntN(len(classes))]}})
 						under = slices.Delete(under, i, i+1)
 					}
 				}

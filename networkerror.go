@@ -80,13 +80,10 @@ func unsent(err error) bool {
 // it is malformed, or the server is not the one that it asks for.
 func hopeless(err error) bool {
 	var dns *net.DNSError
-	var parse *url.Error
 	switch {
 	case errors.As(err, &dns):
 		return dns.IsNotFound && !dns.IsTemporary
-	case errors.As(err, &parse) && parse.Op == "parse":
-		return true
-	case untrusted(err), errors.Is(err, http.ErrSchemeMismatch):
+	case malformed(err), untrusted(err), errors.Is(err, http.ErrSchemeMismatch):
 		return true
 	}
 	for op := range opErrors(err) {
@@ -94,7 +91,14 @@ func hopeless(err error) bool {
 			return true
 		}
 	}
-	return wordOf(err)&wordHopeless != 0
+	return false
+}
+
+// malformed tells whether it is the request that cannot be sent as it is, whatever
+// the server.
+func malformed(err error) bool {
+	var parse *url.Error
+	return errors.As(err, &parse) && parse.Op == "parse" || wordOf(err)&wordMalformed != 0
 }
 
 // canceled tells whether this side gave up.
@@ -180,7 +184,7 @@ type word uint8
 
 const (
 	wordUnsent word = 1 << iota
-	wordHopeless
+	wordMalformed
 	wordCanceled
 )
 
@@ -196,17 +200,17 @@ var words = []struct {
 	{"http2: client conn not usable", false, wordUnsent},
 	{"http2: client conn could not be established", false, wordUnsent},
 	{"net/http: TLS handshake timeout", false, wordUnsent},
-	{"unsupported protocol scheme ", true, wordUnsent | wordHopeless},
-	{"net/http: invalid ", true, wordUnsent | wordHopeless}, // header, trailer, method
-	{"http: nil Request.", true, wordUnsent | wordHopeless},
-	{"http: no Host in request URL", false, wordUnsent | wordHopeless},
-	{"http: invalid Host header", false, wordUnsent | wordHopeless},
-	{"net/http: can't write control character in Request.URL", false, wordUnsent | wordHopeless},
-	{"http: Request.RequestURI can't be set in client requests", false, wordUnsent | wordHopeless},
-	{"http: ContentLength=", true, wordHopeless}, // more or less than the body
-	{"http: Request.ContentLength=", true, wordHopeless},
-	{"http2: request body larger than specified content length", false, wordHopeless},
-	{"stopped after ", true, wordHopeless}, // redirects
+	{"unsupported protocol scheme ", true, wordUnsent | wordMalformed},
+	{"net/http: invalid ", true, wordUnsent | wordMalformed}, // header, trailer, method
+	{"http: nil Request.", true, wordUnsent | wordMalformed},
+	{"http: no Host in request URL", false, wordUnsent | wordMalformed},
+	{"http: invalid Host header", false, wordUnsent | wordMalformed},
+	{"net/http: can't write control character in Request.URL", false, wordUnsent | wordMalformed},
+	{"http: Request.RequestURI can't be set in client requests", false, wordUnsent | wordMalformed},
+	{"http: ContentLength=", true, wordMalformed}, // more or less than the body
+	{"http: Request.ContentLength=", true, wordMalformed},
+	{"http2: request body larger than specified content length", false, wordMalformed},
+	{"stopped after ", true, wordMalformed}, // redirects
 	{"net/http: request canceled", true, wordCanceled},
 }
 

@@ -92,7 +92,7 @@ func (s *series) try(now time.Time) {
 		return
 	}
 	s.sent++
-	s.host.ended(tallyOf(s.verdict.Class))
+	s.host.ended(s.verdict.tally())
 	if s.attempt.taken.Load()&uint32(roleBreaker|roleLimiter|roleClassifier) == 0 {
 		report(s.attempt, s.req, &s.verdict.Outcome, err, now, now.Add(s.took))
 	}
