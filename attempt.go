@@ -53,13 +53,6 @@ type attempt struct {
 	// latest is the verdict on what came back.
 	latest atomic.Pointer[verdict]
 
-	// handed is when a layer passed the attempt on, and to whom: the clock need
-	// not be read again by a layer that stands right below.
-	handed struct {
-		to http.RoundTripper
-		at time.Time
-	}
-
 	// What belongs to it: one allocation instead of four.
 	own     call    // of the first attempt
 	pass    pass    // of the Breaker
@@ -96,30 +89,22 @@ func (a *attempt) Value(key any) any {
 // response's Request.
 const over = math.MaxUint32
 
-// hand notes that the attempt is passed on to a base at a time.
-func (a *attempt) hand(to http.RoundTripper, at time.Time) { a.handed.to, a.handed.at = to, at }
-
 // take claims a part in the attempt and tells whether it was free.
 func (a *attempt) take(r role) bool {
 	return a.taken.Or(uint32(r))&uint32(r) == 0
 }
 
-// joinAttempt returns the attempt that req belongs to, with r taken in it by a
-// layer, and the time. If there is none, or r is taken, it makes one: the request
-// returned is then a shallow copy that carries it, and owned is true.
-func joinAttempt(req *http.Request, r role, by http.RoundTripper) (out *http.Request, a *attempt, now time.Time, owned bool) {
+// joinAttempt returns the attempt that req belongs to, with r taken in it. If
+// there is none, or r is taken, it makes one: the request returned is then a
+// shallow copy that carries it, and owned is true.
+func joinAttempt(req *http.Request, r role, now time.Time) (out *http.Request, a *attempt, owned bool) {
 	if a, _ := req.Context().Value(attemptKey{}).(*attempt); a != nil && a.take(r) {
-		now := a.handed.at
-		if a.handed.to != by {
-			now = time.Now()
-		}
-		return req, a, now, false
+		return req, a, false
 	}
-	now = time.Now()
 	a = &attempt{Context: req.Context(), number: 1, own: call{began: now}}
 	a.call = &a.own
 	a.take(r)
-	return req.WithContext(a), a, now, true
+	return req.WithContext(a), a, true
 }
 
 // verdict is what a Classifier said of a response or an error, and what a

@@ -101,16 +101,20 @@ func (b *Breaker) State(req *http.Request) State {
 // RoundTrip sends req unless its circuit is open: then it returns an
 // [*OpenError] at once.
 func (b *Breaker) RoundTrip(req *http.Request) (*http.Response, error) {
+	return b.roundTrip(req, time.Now())
+}
+
+func (b *Breaker) roundTrip(req *http.Request, now time.Time) (*http.Response, error) {
 	var buf [keyBuf]byte
 	key := b.appendKey(buf[:0], req)
 	if len(key) == 0 {
-		return baseOf(b.Base).RoundTrip(req)
+		return forward(b.Base, req, now)
 	}
 	b.once.Do(b.init)
 	entry := b.circuits.acquire(key)
 	defer b.circuits.release(entry)
 
-	out, a, now, owned := joinAttempt(req, roleBreaker, b)
+	out, a, owned := joinAttempt(req, roleBreaker, now)
 	if a.key == "" {
 		a.key = entry.key
 	}
@@ -127,8 +131,7 @@ func (b *Breaker) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	a.hand(b.Base, now)
-	resp, err := baseOf(b.Base).RoundTrip(out)
+	resp, err := forward(b.Base, out, now)
 	v := settle(a, out, resp, err)
 	now = v.now()
 	if sent, ok := p.leave(now, v); ok && v.Class != ClassRefused {

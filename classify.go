@@ -96,7 +96,11 @@ type Classifier struct {
 // RoundTrip sends the request and reaches a verdict on what comes back, which
 // travels with it: [OutcomeOf] finds it there.
 func (c *Classifier) RoundTrip(req *http.Request) (*http.Response, error) {
-	out, a, sent, owned := joinAttempt(req, roleClassifier, c)
+	return c.roundTrip(req, time.Now())
+}
+
+func (c *Classifier) roundTrip(req *http.Request, sent time.Time) (*http.Response, error) {
+	out, a, owned := joinAttempt(req, roleClassifier, sent)
 	resp, err := baseOf(c.Base).RoundTrip(out)
 	arrived := time.Now()
 	v := &a.verdict

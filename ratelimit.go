@@ -75,7 +75,11 @@ func PerMinute(n int) Rate { return Rate{N: n, Per: time.Minute} }
 // RoundTrip sends req when its budgets admit it. Its error is a [*LimitError] if
 // they will not in time, and the context's if it ends before that.
 func (l *Limiter) RoundTrip(req *http.Request) (*http.Response, error) {
-	out, a, now, owned := joinAttempt(req, roleLimiter, l)
+	return l.roundTrip(req, time.Now())
+}
+
+func (l *Limiter) roundTrip(req *http.Request, now time.Time) (*http.Response, error) {
+	out, a, owned := joinAttempt(req, roleLimiter, now)
 	var buf [keyBuf]byte
 	name := l.appendKey(buf[:0], out)
 	if len(name) == 0 {
@@ -85,8 +89,7 @@ func (l *Limiter) RoundTrip(req *http.Request) (*http.Response, error) {
 				return nil, err
 			}
 		}
-		a.hand(l.Base, now)
-		resp, err := baseOf(l.Base).RoundTrip(out)
+		resp, err := forward(l.Base, out, now)
 		v := settle(a, out, resp, err)
 		if v.Class != ClassRefused {
 			report(a, req, &v.Outcome, err, now, v.now())
@@ -206,8 +209,7 @@ func (l *Limiter) send(sent time.Time, q *queue, key string, req *http.Request, 
 			q.settle(time.Now(), key, w, &ending{Outcome: Outcome{Class: ClassCanceled}})
 		}
 	}()
-	a.hand(l.Base, sent)
-	resp, err := baseOf(l.Base).RoundTrip(req)
+	resp, err := forward(l.Base, req, sent)
 	v := settle(a, req, resp, err)
 	now := v.now()
 	ans := &ending{Outcome: v.Outcome, unsent: v.Class == ClassRefused || err != nil && unsent(err)}

@@ -20,7 +20,7 @@ type pacing struct {
 }
 
 func (p *pacing) RoundTrip(req *http.Request) (*http.Response, error) {
-	out, a, _, _ := joinAttempt(req, roleLimiter, p)
+	out, a, _ := joinAttempt(req, roleLimiter, time.Now())
 	p.began = append(p.began, a.began)
 	resp, err := p.base.RoundTrip(out)
 	if v := settle(a, req, resp, err); v.Class == ClassRateLimited {
@@ -92,7 +92,7 @@ type gated struct {
 
 func (g *gated) RoundTrip(req *http.Request) (*http.Response, error) {
 	g.mu.Lock()
-	out, a, _, _ := joinAttempt(req, roleBreaker, g)
+	out, a, _ := joinAttempt(req, roleBreaker, time.Now())
 	if g.open {
 		defer g.mu.Unlock()
 		g.refused++
@@ -205,7 +205,7 @@ type outerLayer struct {
 }
 
 func (o *outerLayer) RoundTrip(req *http.Request) (*http.Response, error) {
-	out, a, _, owned := joinAttempt(req, o.role, o)
+	out, a, owned := joinAttempt(req, o.role, time.Now())
 	a.gate, a.key, a.began = o.gate, "outer", o.began
 	resp, err := o.base.RoundTrip(out)
 	o.verdict = verdictOn(a, resp, err)

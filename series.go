@@ -67,8 +67,7 @@ func (s *series) try(now time.Time) {
 	if hasBody(s.req) && !s.alone {
 		s.lend(s.out)
 	}
-	s.attempt.hand(s.Base, now)
-	resp, err := baseOf(s.Base).RoundTrip(s.out)
+	resp, err := forward(s.Base, s.out, now)
 	if s.trace != nil {
 		s.took = time.Since(now)
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 const chat = `{"model":"gpt-5","messages":[{"role":"user","content":"hello"}],"max_tokens":5}`
@@ -278,7 +279,7 @@ func TestBodyIsScannedOnceForAllAttemptsOfACall(t *testing.T) {
 	scans, getBody := 0, req.GetBody
 	req.Body = opaque(req.Body, new(int))
 	req.GetBody = func() (io.ReadCloser, error) { scans++; return getBody() }
-	first, a, _, _ := joinAttempt(req, roleLimiter, nil)
+	first, a, _ := joinAttempt(req, roleLimiter, time.Now())
 	again := &attempt{Context: req.Context(), call: a.call, number: 2}
 	for _, req := range []*http.Request{first, first, req.WithContext(again)} {
 		if ModelKey(req) != "gpt-5" || EstimateTokens(req) != (Tokens{4, 5}) {
@@ -296,7 +297,7 @@ func TestBodyIsScannedOnceForAllAttemptsOfACall(t *testing.T) {
 }
 
 func TestFactsAreSafeForConcurrentAttempts(t *testing.T) {
-	req, _, _, _ := joinAttempt(post(t, "https://h/", "", strings.NewReader(chat)), roleLimiter, nil)
+	req, _, _ := joinAttempt(post(t, "https://h/", "", strings.NewReader(chat)), roleLimiter, time.Now())
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {

@@ -33,7 +33,10 @@
 // use. Every layer serves any number of goroutines at once.
 package steadyhttp
 
-import "net/http"
+import (
+	"net/http"
+	"time"
+)
 
 // NewTransport returns the whole stack around base, every field at its default.
 // A nil base means [http.DefaultTransport].
@@ -48,6 +51,20 @@ func baseOf(base http.RoundTripper) http.RoundTripper {
 		return http.DefaultTransport
 	}
 	return base
+}
+
+// forward passes req on to base at a time, which need not be read again by a layer
+// that stands right below.
+func forward(base http.RoundTripper, req *http.Request, now time.Time) (*http.Response, error) {
+	switch layer := base.(type) {
+	case *Breaker:
+		return layer.roundTrip(req, now)
+	case *Limiter:
+		return layer.roundTrip(req, now)
+	case *Classifier:
+		return layer.roundTrip(req, now)
+	}
+	return baseOf(base).RoundTrip(req)
 }
 
 // closeIdle forwards CloseIdleConnections to a base that has it.
