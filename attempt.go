@@ -37,15 +37,16 @@ type call struct {
 }
 
 // attempt is one trip towards the wire. The outermost layer makes it and passes it
-// on as the context of its request, which saves an allocation.
+// on as the context of its request, which saves an allocation. A foreign layer may
+// send several copies of that request at once, through like layers or others.
 type attempt struct {
 	context.Context
 	*call
 
-	number int    // from 1
-	key    string // of the Limiter, else of the Breaker: for the Trace
-	gate   gate   // of the Breaker; nil if there is none
-	probe  bool   // set by the gate when it claims a probe's slot: for the Retrier
+	number int                    // from 1
+	key    atomic.Pointer[string] // of the Limiter, else of the Breaker: for the Trace
+	gate   atomic.Pointer[pass]   // of the Breaker; nil if there is none
+	probe  atomic.Bool            // set by the gate when it claims a probe's slot: for the Retrier
 	taken  atomic.Uint32
 
 	timeout *attemptTimeout // of the Retrier; nil if there is none
@@ -57,17 +58,6 @@ type attempt struct {
 	own     call    // of the first attempt
 	pass    pass    // of the Breaker
 	verdict verdict // of the Classifier
-}
-
-// gate is how a Breaker lets the Limiter below it ask, when a request leaves
-// the queue, whether the circuit still lets it through.
-type gate interface {
-	// enter is asked after admission, just before sending. Half-open, it claims
-	// the probe's slot. A second call for the same attempt changes nothing. Its
-	// error is an *OpenError.
-	enter(now time.Time) error
-	// opened is closed when the circuit next opens: queued requests give up.
-	opened() <-chan struct{}
 }
 
 // Value finds the attempt itself under its key until it is over, and its verdict.

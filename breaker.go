@@ -115,12 +115,10 @@ func (b *Breaker) roundTrip(req *http.Request, now time.Time) (*http.Response, e
 	defer b.circuits.release(entry)
 
 	out, a, owned := joinAttempt(req, roleBreaker, now)
-	if a.key == "" {
-		a.key = entry.key
-	}
+	a.key.CompareAndSwap(nil, &entry.key)
 	p := &a.pass
 	p.circuit, p.attempt = entry.value, a
-	a.gate = p
+	a.gate.Store(p)
 	// A Limiter below asks when it has admitted the request; one whose context is
 	// over will not be sent.
 	queues := limiterBelow(b.Base) || req.Context().Err() != nil

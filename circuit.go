@@ -229,8 +229,9 @@ func raiseLocked(ch *chan struct{}) {
 	}
 }
 
-// pass is one request's way through its circuit, and the gate that a Limiter
-// below asks. What changes is guarded by the circuit's lock.
+// pass is one request's way through its circuit, and the gate at which a Limiter
+// below asks, when the request leaves the queue, whether it is still let through.
+// What changes is guarded by the circuit's lock.
 type pass struct {
 	circuit *circuit
 	attempt *attempt // whose Trace hears of the changes that it causes
@@ -242,8 +243,6 @@ type pass struct {
 	done    func(error) // of a probe; nil if it entered a closed circuit
 	expired bool        // of a probe: its slot was taken back
 }
-
-var _ gate = (*pass)(nil)
 
 // arrive is the first question, to which an open circuit says no. A request that
 // need not queue enters at once.
@@ -260,7 +259,8 @@ func (p *pass) arrive(now time.Time, enter bool) error {
 	return err
 }
 
-// enter is the second question, just before sending.
+// enter is the second question, after admission, just before sending. Half-open, it
+// claims the probe's slot. To ask again changes nothing. Its error is an *OpenError.
 func (p *pass) enter(now time.Time) error {
 	c := p.circuit
 	c.mu.Lock()
@@ -299,7 +299,8 @@ func (p *pass) claimLocked(now time.Time) (StateInfo, error) {
 		if err != nil {
 			return StateInfo{}, c.refuseLocked(now.Add(c.probeRetry))
 		}
-		p.done, p.attempt.probe = done, true
+		p.done = done
+		p.attempt.probe.Store(true)
 		c.probes = append(c.probes, p)
 	}
 	p.entered, p.sent = true, now
@@ -332,12 +333,13 @@ func (p *pass) opened() <-chan struct{} {
 // giveBackLocked takes the claim back, if there is one.
 func (p *pass) giveBackLocked() {
 	if p.done != nil {
+		p.attempt.probe.Store(false)
 		p.freeSlotLocked()
 		if !p.expired {
 			p.done(errIgnored)
 		}
 	}
-	p.entered, p.done, p.expired, p.attempt.probe = false, nil, false, false
+	p.entered, p.done, p.expired = false, nil, false
 }
 
 func (p *pass) freeSlotLocked() {

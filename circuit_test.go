@@ -88,11 +88,11 @@ func TestQueuedRequestHoldsNoProbeSlot(t *testing.T) {
 			queue = append(queue, p)
 		}
 		time.Sleep(time.Hour) // far beyond ProbeTimeout
-		if err := queue[1].enter(time.Now()); err != nil || !queue[1].attempt.probe {
-			t.Errorf("the first to leave the queue: %v, probe %v", err, queue[1].attempt.probe)
+		if err := queue[1].enter(time.Now()); err != nil || !queue[1].attempt.probe.Load() {
+			t.Errorf("the first to leave the queue: %v, probe %v", err, queue[1].attempt.probe.Load())
 		}
-		if err := queue[0].enter(time.Now()); err == nil || queue[0].attempt.probe {
-			t.Errorf("the second: %v, probe %v", err, queue[0].attempt.probe)
+		if err := queue[0].enter(time.Now()); err == nil || queue[0].attempt.probe.Load() {
+			t.Errorf("the second: %v, probe %v", err, queue[0].attempt.probe.Load())
 		}
 		if _, err := arrival(c, false); err == nil {
 			t.Error("with a probe out: no refusal at arrival")
@@ -105,8 +105,8 @@ func TestQueuedRequestHoldsNoProbeSlot(t *testing.T) {
 			t.Errorf("entering again: %v", err)
 		}
 		succeed(queue[1])
-		if err := queue[2].enter(time.Now()); err != nil || queue[2].attempt.probe {
-			t.Errorf("after the close: %v, probe %v", err, queue[2].attempt.probe)
+		if err := queue[2].enter(time.Now()); err != nil || queue[2].attempt.probe.Load() {
+			t.Errorf("after the close: %v, probe %v", err, queue[2].attempt.probe.Load())
 		}
 	})
 }
@@ -196,7 +196,7 @@ func TestHiddenQueueHoldsNoClaim(t *testing.T) {
 		time.Sleep(time.Second)
 		queued, _ := arrival(c, true)
 		for range 2 {
-			if isClosed(queued.opened()) || queued.attempt.probe {
+			if isClosed(queued.opened()) || queued.attempt.probe.Load() {
 				t.Error("it is told that the circuit opened, or still is a probe")
 			}
 		}
@@ -206,7 +206,7 @@ func TestHiddenQueueHoldsNoClaim(t *testing.T) {
 		}
 		succeed(first)
 		first.opened() // a straggler's question
-		if err := queued.enter(time.Now()); err != nil || !queued.attempt.probe {
+		if err := queued.enter(time.Now()); err != nil || !queued.attempt.probe.Load() {
 			t.Errorf("leaving the queue: %v", err)
 		}
 		if _, err := arrival(c, true); err == nil {

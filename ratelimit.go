@@ -83,8 +83,8 @@ func (l *Limiter) roundTrip(req *http.Request, now time.Time) (*http.Response, e
 	var buf [keyBuf]byte
 	name := l.appendKey(buf[:0], out)
 	if len(name) == 0 {
-		if a.gate != nil { // what no budget holds back counts for a circuit all the same
-			if err := a.gate.enter(now); err != nil {
+		if gate := a.gate.Load(); gate != nil { // what no budget holds back counts for a circuit all the same
+			if err := gate.enter(now); err != nil {
 				closeBody(req)
 				return nil, err
 			}
@@ -103,7 +103,7 @@ func (l *Limiter) roundTrip(req *http.Request, now time.Time) (*http.Response, e
 	entry := l.keys.acquire(name)
 	defer l.keys.release(entry)
 	q, key := entry.value, entry.key
-	a.key = key
+	a.key.Store(&entry.key)
 
 	sent := false
 	defer func() {
@@ -165,8 +165,8 @@ func (l *Limiter) admit(now time.Time, q *queue, key string, req *http.Request, 
 		a.sending()
 		now = time.Now()
 	}
-	if a.gate != nil {
-		if err := a.gate.enter(now); err != nil {
+	if gate := a.gate.Load(); gate != nil {
+		if err := gate.enter(now); err != nil {
 			return nil, now, err
 		}
 	}
@@ -176,11 +176,11 @@ func (l *Limiter) admit(now time.Time, q *queue, key string, req *http.Request, 
 
 // wait returns when w has its turn, or why it will not be used.
 func wait(req *http.Request, a *attempt, w *waiter) error {
-	ctx := req.Context()
+	ctx, gate := req.Context(), a.gate.Load()
 	for {
 		var opened <-chan struct{}
-		if a.gate != nil {
-			opened = a.gate.opened()
+		if gate != nil {
+			opened = gate.opened()
 		}
 		select {
 		case err := <-w.turn:
@@ -194,7 +194,7 @@ func wait(req *http.Request, a *attempt, w *waiter) error {
 		case <-req.Cancel:
 			return context.Canceled
 		case <-opened:
-			if err := a.gate.enter(time.Now()); err != nil {
+			if err := gate.enter(time.Now()); err != nil {
 				return err
 			}
 		}

@@ -101,7 +101,7 @@ func (g *gated) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	if g.probing > 0 {
 		g.probing--
-		a.probe = true
+		a.probe.Store(true)
 	}
 	g.mu.Unlock()
 	return g.base.RoundTrip(out)
@@ -198,7 +198,7 @@ func TestFailedProbeOfABatchCallCostsNoAttempt(t *testing.T) {
 type outerLayer struct {
 	base    http.RoundTripper
 	role    role
-	gate    gate
+	gate    *pass
 	began   time.Time
 	verdict *verdict
 	report  bool // it would have reported the attempt
@@ -206,7 +206,8 @@ type outerLayer struct {
 
 func (o *outerLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	out, a, owned := joinAttempt(req, o.role, time.Now())
-	a.gate, a.key, a.began = o.gate, "outer", o.began
+	a.gate.Store(o.gate)
+	a.began = o.began
 	resp, err := o.base.RoundTrip(out)
 	o.verdict = verdictOn(a, resp, err)
 	o.report = a.take(roleReported)
@@ -247,13 +248,13 @@ func TestCallOfTheLayerAboveIsContinuedUnlessItHasAQueue(t *testing.T) {
 			role role
 			want bool
 		}{{roleBreaker, true}, {roleClassifier, true}, {roleLimiter, false}} {
-			var gates []gate
+			var gates []*pass
 			p := &pacing{base: roundTripFunc(func(req *http.Request) (*http.Response, error) {
 				a := req.Context().Value(attemptKey{}).(*attempt)
-				gates = append(gates, a.gate)
+				gates = append(gates, a.gate.Load())
 				return replyWith(503)(req)
 			})}
-			o := &outerLayer{role: tt.role, began: began, gate: anyGate{}, base: &Retrier{Base: p}}
+			o := &outerLayer{role: tt.role, began: began, gate: new(pass), base: &Retrier{Base: p}}
 			if _, err := o.RoundTrip(postChat(t, chatCall)); err != nil {
 				t.Fatal(err)
 			}
@@ -268,11 +269,6 @@ func TestCallOfTheLayerAboveIsContinuedUnlessItHasAQueue(t *testing.T) {
 		}
 	})
 }
-
-type anyGate struct{}
-
-func (anyGate) enter(time.Time) error   { return nil }
-func (anyGate) opened() <-chan struct{} { return nil }
 
 func TestTraceTellsEachAttemptOnceAndEachRetry(t *testing.T) {
 	for _, tt := range []struct {

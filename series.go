@@ -108,10 +108,11 @@ func (s *series) newAttempt(now time.Time) *attempt {
 	}
 	a.call = s.call
 	if o := s.outer; o != nil && o.taken.Load()&uint32(roleLimiter) == 0 {
-		a.call, a.gate = o.call, o.gate
+		a.call = o.call
+		a.gate.Store(o.gate.Load())
 	}
 	if s.outer != nil {
-		a.key = s.outer.key
+		a.key.Store(s.outer.key.Load())
 	}
 	if s.AttemptTimeout > 0 {
 		a.Context, a.timeout = startTimeout(a.Context, s.AttemptTimeout)
@@ -182,7 +183,7 @@ func (s *series) standing() standing {
 	deadline, _ := s.req.Context().Deadline()
 	return standing{
 		verdict: s.verdict, spent: int(s.spent) + 1, denied: int(s.denied),
-		batch: s.batch, probe: s.attempt.probe, once: sdkRetries(s.req) > 0,
+		batch: s.batch, probe: s.attempt.probe.Load(), once: sdkRetries(s.req) > 0,
 		began: s.attempt.began, deadline: deadline, random: rand.Float64(),
 	}
 }

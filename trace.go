@@ -239,5 +239,9 @@ func attemptInfo(a *attempt, req *http.Request, o Outcome, err error, d time.Dur
 	if host == "" && req.URL != nil {
 		host = req.URL.Host
 	}
-	return AttemptInfo{Key: a.key, Method: method, Host: host, Attempt: a.number, Outcome: o, Err: err, Duration: d}
+	i := AttemptInfo{Method: method, Host: host, Attempt: a.number, Outcome: o, Err: err, Duration: d}
+	if key := a.key.Load(); key != nil {
+		i.Key = *key
+	}
+	return i
 }
