@@ -117,12 +117,12 @@ func (b *Breaker) roundTrip(req *http.Request, now time.Time) (*http.Response, e
 	out, a, owned := joinAttempt(req, roleBreaker, now)
 	a.key.CompareAndSwap(nil, &entry.key)
 	p := &a.pass
-	p.circuit, p.attempt = entry.value, a
+	p.circuit, p.attempt, p.req = entry.value, a, req
 	a.gate.Store(p)
 	// A Limiter below asks when it has admitted the request; one whose context is
 	// over will not be sent.
 	queues := limiterBelow(b.Base) || req.Context().Err() != nil
-	defer p.abandon(req)
+	defer p.abandon()
 	if err := p.arrive(now, !queues); err != nil {
 		if req.Context().Err() != nil { // whoever has given up is not told to come back
 			err = ended(req.Context())

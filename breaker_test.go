@@ -855,3 +855,14 @@ func TestStateNames(t *testing.T) {
 		}
 	}
 }
+
+// Whatever layer attached it, and wherever between the caller and the Breaker.
+func TestStateChangedIsToldToATraceBelowTheRetrier(t *testing.T) {
+	var told []State
+	b := &Breaker{Base: serverWith(503), Failures: 1}
+	rt := &Retrier{Base: Traced(b, &Trace{StateChanged: func(i StateInfo) { told = append(told, i.To) }}), MaxAttempts: 1}
+	send(t, rt, get(t, "a.example"))
+	if len(told) != 1 || told[0] != StateOpen {
+		t.Errorf("told %v", told)
+	}
+}

@@ -234,7 +234,8 @@ func raiseLocked(ch *chan struct{}) {
 // What changes is guarded by the circuit's lock.
 type pass struct {
 	circuit *circuit
-	attempt *attempt // whose Trace hears of the changes that it causes
+	attempt *attempt
+	req     *http.Request // whose Trace hears of the changes that it causes
 
 	epoch   uint64      // in which it arrived: an opening since then refuses it
 	entered bool        // it was sent, so it counts when it ends
@@ -378,14 +379,14 @@ func (p *pass) leaveLocked(now time.Time, t tally, retryAt time.Time) StateInfo 
 
 // abandon is for a request that was refused, or whose Base or hook panicked, which
 // says nothing of the server: the slot is given back and the request's body closed.
-func (p *pass) abandon(req *http.Request) {
+func (p *pass) abandon() {
 	if p.left { // written by this goroutine alone
 		return
 	}
 	p.circuit.mu.Lock()
 	p.leaveLocked(time.Time{}, tallyIgnored, time.Time{})
 	p.circuit.mu.Unlock()
-	closeBody(req)
+	closeBody(p.req)
 }
 
 // tell reports a change of state, with no lock held.
@@ -393,7 +394,7 @@ func (p *pass) tell(info StateInfo) {
 	if info.From == info.To {
 		return
 	}
-	if t := traceOf(p.attempt); t != nil && t.StateChanged != nil {
+	if t := traceOf(p.req.Context()); t != nil && t.StateChanged != nil {
 		t.StateChanged(info)
 	}
 }

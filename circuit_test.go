@@ -1,7 +1,6 @@
 package steadyhttp
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -16,7 +15,7 @@ import (
 
 // arrival is a pass of a request that will queue, or enters at once.
 func arrival(c *circuit, enter bool) (*pass, error) {
-	p := &pass{circuit: c, attempt: &attempt{Context: context.Background()}}
+	p := &pass{circuit: c, attempt: new(attempt), req: new(http.Request)}
 	return p, p.arrive(time.Now(), enter)
 }
 
