@@ -323,11 +323,12 @@ func (p *pass) opened() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
+	case p.left:
+		return nil // a straggler: the circuit is no concern of its any more
 	case p.epoch != c.epoch:
 		return closedSignal
-	case !p.left:
-		p.giveBackLocked()
 	}
+	p.giveBackLocked()
 	return signalLocked(&c.nextOpening)
 }
 

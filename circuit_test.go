@@ -235,6 +235,18 @@ func TestStragglerClaimsNothing(t *testing.T) {
 	})
 }
 
+// Nor is it woken, again and again, by a circuit that has opened behind its back.
+func TestStragglerIsNotWokenByItsCircuit(t *testing.T) {
+	c := newCircuit("k", (&Breaker{Failures: 1}).policy())
+	queued, _ := arrival(c, false)
+	succeed(queued)
+	failed, _ := arrival(c, true)
+	fail(failed)
+	if isClosed(queued.opened()) {
+		t.Error("it would ask whether it may go on, and be told so, for ever")
+	}
+}
+
 func TestChangedWakesAtTheNextChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		soon()
