@@ -51,8 +51,10 @@ type attempt struct {
 
 	timeout *attemptTimeout // of the Retrier; nil if there is none
 
-	// latest is the verdict on what came back.
+	// latest is the verdict on what came back, until the attempt is over; from then
+	// on it is last, if there was a response.
 	latest atomic.Pointer[verdict]
+	last   *verdict
 
 	// What belongs to it: one allocation instead of four.
 	own     call    // of the first attempt
@@ -64,20 +66,27 @@ type attempt struct {
 func (a *attempt) Value(key any) any {
 	switch key.(type) {
 	case attemptKey:
-		if a.taken.Load() != over {
+		if !a.over() {
 			return a
 		}
 	case verdictKey:
-		if v := a.latest.Load(); v != nil {
+		v := a.latest.Load()
+		if a.over() {
+			v = a.last
+		}
+		if v != nil {
 			return v
 		}
 	}
 	return a.Context.Value(key)
 }
 
-// over is what is taken of an attempt that lives on only in the context of its
-// response's Request.
-const over = math.MaxUint32
+// roleAll is what is taken of an attempt that is over.
+const roleAll = math.MaxUint32
+
+// over tells whether the attempt lives on only in the context of its response's
+// Request.
+func (a *attempt) over() bool { return a.taken.Load() == roleAll }
 
 // take claims a part in the attempt and tells whether it was free.
 func (a *attempt) take(r role) bool {
@@ -91,10 +100,28 @@ func joinAttempt(req *http.Request, r role, now time.Time) (out *http.Request, a
 	if a, _ := req.Context().Value(attemptKey{}).(*attempt); a != nil && a.take(r) {
 		return req, a, false
 	}
-	a = &attempt{Context: req.Context(), number: 1, own: call{began: now}}
+	a = &attempt{Context: plain(req.Context()), number: 1, own: call{began: now}}
 	a.call = &a.own
 	a.take(r)
 	return req.WithContext(a), a, true
+}
+
+// plain is ctx without the attempts that are over and the verdicts around it. A
+// caller may go on and on with the context of the last response's Request.
+func plain(ctx context.Context) context.Context {
+	for {
+		switch c := ctx.(type) {
+		case *attempt:
+			if !c.over() {
+				return c
+			}
+			ctx = c.Context
+		case judged:
+			ctx = c.Context
+		default:
+			return ctx
+		}
+	}
 }
 
 // verdict is what a Classifier said of a response or an error, and what a
@@ -198,16 +225,16 @@ func (v *verdict) now() time.Time {
 // carries the verdict.
 func handBack(req *http.Request, resp *http.Response, v *verdict) {
 	if resp != nil {
-		resp.Request = req.WithContext(judged{req.Context(), v})
+		resp.Request = req.WithContext(judged{plain(req.Context()), v})
 	}
 }
 
 // finish ends the attempt, whose maker calls it last. out is the copy of the
-// caller's request that it was made with, and goes back with resp.
+// caller's request that it was made with, and goes back with resp. A copy that
+// comes back later changes nothing.
 func (a *attempt) finish(out *http.Request, resp *http.Response, v *verdict) {
 	if resp != nil {
-		a.latest.Store(v)
-		resp.Request = out
+		a.last, resp.Request = v, out
 	}
-	a.taken.Store(over)
+	a.taken.Store(roleAll)
 }

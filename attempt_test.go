@@ -92,3 +92,78 @@ func TestCopiesOfARequestMayPassTheLayersAtOnce(t *testing.T) {
 		})
 	}
 }
+
+// The copy that joined the attempt may come back after the other was returned.
+func TestVerdictOutlivesThoseOnLateCopies(t *testing.T) {
+	joined, release := make(chan struct{}), make(chan struct{})
+	var late sync.WaitGroup
+	c := &Classifier{
+		Classify: func(*http.Response, error) Outcome { return Outcome{Class: ClassNotFound, Code: "of the house"} },
+		Base: roundTripFunc(func(req *http.Request) (*http.Response, error) {
+			if req.Header.Get("Late") != "" {
+				close(joined)
+				<-release
+			}
+			return answer(req, 200), nil
+		}),
+	}
+	rt := NewTransport(nil).(*Retrier)
+	rt.Base.(*Breaker).Base.(*Limiter).Base = roundTripFunc(func(req *http.Request) (*http.Response, error) {
+		late.Go(func() {
+			first := req.Clone(req.Context())
+			first.Header.Set("Late", "1")
+			c.RoundTrip(first)
+		})
+		<-joined
+		return c.RoundTrip(req)
+	})
+	resp, err := rt.RoundTrip(get(t, "a.example"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	close(release)
+	late.Wait()
+	if got := OutcomeOf(resp, nil).Code; got != "of the house" {
+		t.Errorf("the verdict is lost: code %q", got)
+	}
+}
+
+// Nor do the contexts: each is that of the request before, as it came back.
+func TestRequestsInTheContextOfTheLastOneDoNotAddUp(t *testing.T) {
+	depth := func(ctx context.Context) (n int) {
+		for {
+			switch c := ctx.(type) {
+			case *attempt:
+				ctx = c.Context
+			case judged:
+				ctx = c.Context
+			default:
+				return n
+			}
+			n++
+		}
+	}
+	for name, rt := range map[string]http.RoundTripper{
+		"stack":      NewTransport(serverWith(200)),
+		"traced":     Traced(NewTransport(serverWith(200)), &Trace{}),
+		"retried":    &Retrier{MinDelay: -1, Base: &Classifier{Base: serverWith(503)}},
+		"timed":      &Retrier{AttemptTimeout: time.Hour, Base: serverWith(200)},
+		"Limiter":    &Limiter{Base: serverWith(200)},
+		"Classifier": &Classifier{Base: serverWith(200)},
+	} {
+		req := get(t, "a.example")
+		for range 10 {
+			resp, err := rt.RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := OutcomeOf(resp, nil).Class; got != Classify(resp, nil).Class {
+				t.Errorf("%s: %v", name, got)
+			}
+			req = resp.Request
+		}
+		if n := depth(req.Context()); n != 1 {
+			t.Errorf("%s: the context holds %d attempts", name, n)
+		}
+	}
+}

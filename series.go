@@ -101,7 +101,7 @@ func (s *series) try(now time.Time) {
 // the call of the layer above if there is one: unless that has a Limiter of its
 // own, and with it a queue, in which the place of this call means nothing.
 func (s *series) newAttempt(now time.Time) *attempt {
-	a := &attempt{Context: s.req.Context(), number: int(s.sent) + 1}
+	a := &attempt{Context: plain(s.req.Context()), number: int(s.sent) + 1}
 	if s.attempt == nil {
 		a.own.began = now
 		s.call = &a.own
