@@ -62,6 +62,7 @@ type ledger struct {
 	total       cost
 	lagging     [2]mark // of total, reorder or more ago
 	answered    bool    // there has been a response of any kind
+	served      bool    // there has been a success
 	began       instant // when the first request was sent
 	lastSent    instant
 	interactive instant // when an interactive call was last seen
@@ -233,6 +234,7 @@ func (l *ledger) settle(at time.Time, c *claim, a *ending) (learned bool) {
 	if a.Class != ClassNetwork && a.Class != ClassTimeout && a.Class != ClassCanceled {
 		l.answered = true
 	}
+	l.served = l.served || a.Class == ClassSuccess
 	if !a.date.IsZero() {
 		l.clock.learn(l.epoch.instant(a.date), c.sent, now)
 	}
@@ -253,8 +255,8 @@ func (l *ledger) settle(at time.Time, c *claim, a *ending) (learned bool) {
 	return learned
 }
 
-// tokenless tells whether the server has answered, and neither it nor the user
-// counts tokens.
+// tokenless tells whether the server has done what it was asked to, and neither it
+// nor the user counts tokens.
 func (l *ledger) tokenless() bool {
 	for _, b := range l.budgets {
 		if countsTokens(b.resource) {
@@ -266,7 +268,7 @@ func (l *ledger) tokenless() bool {
 			return false
 		}
 	}
-	return l.answered
+	return l.served
 }
 
 func contains(list []*budget, b *budget) bool {

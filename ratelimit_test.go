@@ -304,8 +304,8 @@ func TestKeyThatIsHeldIsEvictedLast(t *testing.T) {
 	}
 }
 
-// A body is estimated for as long as it may matter: until the server has answered
-// without a word about tokens.
+// A body is estimated for as long as it may matter: until the server has done what
+// it was asked to without a word about tokens.
 func TestTokensAreEstimatedOnlyIfABudgetCountsThem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const body = `{"model":"m","max_tokens":50}`
@@ -355,5 +355,36 @@ func TestTokensAreEstimatedOnlyIfABudgetCountsThem(t *testing.T) {
 				t.Errorf("with a Rate, after call %d: %d tokens", i+1, got)
 			}
 		}
+	})
+}
+
+// An error may be of something in front of the API, which knows of no quotas. What
+// is sent from then on is known by the time that the API tells of its tokens.
+func TestErrorDoesNotShowThatNobodyCountsTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		chat := func() *http.Request {
+			return post(t, "https://h/v1", "application/json", strings.NewReader(`{"model":"m","max_tokens":500}`))
+		}
+		took := []time.Duration{0, time.Minute, time.Second}
+		status := []int{503, 200, 200}
+		l := &Limiter{Base: roundTripFunc(func(req *http.Request) (*http.Response, error) {
+			d, code := took[0], status[0]
+			took, status = took[1:], status[1:]
+			time.Sleep(d)
+			if code != 200 {
+				return answer(req, code), nil
+			}
+			return answer(req, code, "X-Ratelimit-Limit-Tokens", "1000", "X-Ratelimit-Remaining-Tokens", "999", "X-Ratelimit-Reset-Tokens", "600"), nil
+		})}
+		send(t, l, chat())
+		go l.RoundTrip(chat())
+		synctest.Wait()
+		send(t, l, chat())
+		for _, q := range l.Quotas(chat()) {
+			if q.Resource == "tokens" && q.Remaining > 500 {
+				t.Errorf("%d tokens are left, beside a call in flight that may use 500", q.Remaining)
+			}
+		}
+		time.Sleep(time.Minute)
 	})
 }
