@@ -13,10 +13,10 @@ import (
 // the body, or as much as was read of one that does not lie in memory.
 //
 // Most bodies lie in memory and are scanned there. For any other GetBody gives a
-// copy, to be scanned to its end and closed. Only then, because callers count the calls of GetBody; and
-// once more after the scan, because some clients (openai-go, and anthropic-sdk-go
-// for Bedrock and Vertex) hand out one reader again and again, rewound by each
-// call, so that to read the copy is to consume Body itself.
+// copy, to be scanned to its end and closed. Only then, because callers count the
+// calls of GetBody; and once more after the scan, because some clients (openai-go,
+// and anthropic-sdk-go for Bedrock and Vertex) hand out one reader again and again,
+// rewound by each call, so that to read the copy is to consume Body itself.
 //
 // If GetBody fails or panics the request says nothing about itself: sending it
 // once might never have called GetBody.
@@ -90,7 +90,7 @@ func (s *bodyScanner) scanMemory(memory io.Reader) {
 }
 
 // leadingModel is the model that a body in memory begins with, as most clients write
-// it; "" if it begins with anything else.
+// it; "" if it begins with anything else, or the name has to be unescaped.
 func leadingModel(memory io.Reader) string {
 	var buf [128]byte
 	n := 0

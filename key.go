@@ -39,8 +39,8 @@ func CredentialKey(req *http.Request) string {
 
 // ModelKey is the model that a request asks for. It is in the path of a POST, as
 // Azure (/deployments/NAME/chat/completions), Gemini (/models/NAME:generateContent) and Bedrock
-// (/model/NAME/invoke) have it, or else the "model" of a JSON body, which is read
-// through GetBody. It is "" for any other request.
+// (/model/NAME/invoke) have it, or else the first "model" of a JSON body, which is
+// read as [EstimateTokens] does. It is "" for any other request.
 func ModelKey(req *http.Request) string {
 	var buf [keyBuf]byte
 	return string(appendScope(appendModel(buf[:0], req), req))

@@ -35,7 +35,9 @@ type Limiter struct {
 	Requests, Tokens []Rate
 
 	// Cost estimates what a request will use; headers correct the estimate. If
-	// nil, EstimateTokens. Negative estimates count as none.
+	// nil, EstimateTokens; but once the server has served the key without a word
+	// about tokens, they are estimated only if Tokens counts them. Negative
+	// estimates count as none.
 	Cost func(*http.Request) Tokens
 
 	// MaxWait is the longest that an interactive call is held back, its retries

@@ -13,10 +13,9 @@ import (
 type Tokens struct{ Input, Output int64 }
 
 // EstimateTokens reads a request's JSON body, where it lies in memory or through
-// GetBody, without consuming it. Input is a
-// quarter of the bytes of text in it, that is, of all strings that are values;
-// of a picture, sound or file in base64 at most 1000. Token ids count as one
-// each. Output is max_tokens, or whatever the API calls that, times the number
+// GetBody, without consuming it. Input is a quarter of the bytes of text in it,
+// that is, of all strings that are values; of a picture, sound or file in base64
+// at most 1000. Token ids count as one each. Output is max_tokens, or whatever the API calls that, times the number
 // of choices asked for; zero if the body sets no such bound, since no provider
 // charges for an answer of unknown length in advance.
 //
