@@ -161,6 +161,17 @@ func (p *peekedBody) peeked() (data []byte, more bool) {
 	return p.buf[:len(p.buf):len(p.buf)], p.err == nil
 }
 
+// brokenOff tells whether reading ahead met an error in the body of resp.
+func brokenOff(resp *http.Response) bool {
+	p, ok := resp.Body.(*peekedBody)
+	if !ok {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.err != nil && p.err != io.EOF
+}
+
 // Read hands over what was read ahead and then the rest of the body.
 func (p *peekedBody) Read(b []byte) (int, error) {
 	n, err, ahead := p.next(b)

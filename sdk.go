@@ -31,7 +31,9 @@ func sdkRetries(req *http.Request) int {
 	return max(n, 0)
 }
 
-// speakToSDK puts the outcome of a call in terms that an SDK acts on rightly.
+// speakToSDK puts the outcome of a call in terms that an SDK acts on rightly. An
+// error that would not be repeated, but whose body breaks off, is for the SDK to
+// judge: it repeats what it could not read.
 func (s *series) speakToSDK() {
 	switch {
 	case s.err != nil && s.verdict.Class == ClassRefused:
@@ -39,7 +41,7 @@ func (s *series) speakToSDK() {
 			s.resp, s.err = resp, nil
 			deliver(nil, s.req, resp, nil, s.verdict)
 		}
-	case s.err == nil && s.attempts() > 1:
+	case s.err == nil && s.attempts() > 1 && (s.verdict.Retryable || !brokenOff(s.resp)):
 		forbidRetry(s.resp)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 )
@@ -51,6 +52,20 @@ func TestRetrierThatDoesNotRetryLeavesItToTheSDK(t *testing.T) {
 		resp, err := (&Retrier{Base: base, MaxAttempts: n}).RoundTrip(sdkRequest(t, "0"))
 		if err != nil || resp.Header.Get("X-Should-Retry") != "" {
 			t.Errorf("MaxAttempts %d: got %q, %v", n, resp.Header.Get("X-Should-Retry"), err)
+		}
+	}
+}
+
+func TestErrorThatBreaksOffIsLeftToTheSDK(t *testing.T) {
+	for status, want := range map[int]string{400: "", 500: "false"} {
+		base := &repliesBase{replies: []reply{func(req *http.Request) (*http.Response, error) {
+			resp, err := replyWith(status)(req)
+			resp.Body = io.NopCloser(iotest.ErrReader(io.ErrUnexpectedEOF))
+			return resp, err
+		}}}
+		resp, err := (&Retrier{Base: base, MinDelay: -1}).RoundTrip(sdkRequest(t, "0"))
+		if err != nil || resp.Header.Get("X-Should-Retry") != want {
+			t.Errorf("%d: got %q, %v; want %q", status, resp.Header.Get("X-Should-Retry"), err, want)
 		}
 	}
 }
