@@ -8,22 +8,36 @@ import (
 	"time"
 )
 
-// letClientNotice waits until http.Client knows that its Timeout has passed. A
-// transport that is not its own it tells twice, by the context's deadline and, once
-// it has taken note, by Request.Cancel: an error that is returned in between comes
-// out of it without the words by which its Timeout is told from other deadlines.
-func letClientNotice(req *http.Request) {
+// clientTimeout is err as http.Client would have it from a transport of its own, if
+// its Timeout has passed. Others it tells twice, by the context's deadline and by
+// Request.Cancel, and it knows itself when it has done the latter: an error that is
+// returned before that comes out of it without the words by which its Timeout is
+// told from other deadlines. A transport that learns of the latter first says
+// "request canceled", which is not what happened.
+func clientTimeout(req *http.Request, err error) error {
 	//lint:ignore SA1019 http.Client closes it at its Timeout
-	cancel := req.Cancel
-	if cancel == nil || !errors.Is(req.Context().Err(), context.DeadlineExceeded) {
-		return
+	cancel, ctx := req.Cancel, req.Context()
+	if cancel == nil || !errors.Is(ctx.Err(), context.DeadlineExceeded) && !overdue(ctx) {
+		return err
 	}
 	tooLong := time.NewTimer(10 * time.Millisecond) // the deadline is one of the caller's
 	defer tooLong.Stop()
 	select {
 	case <-cancel:
 	case <-tooLong.C:
+		return err
 	}
+	if canceled(err) {
+		return ended(ctx)
+	}
+	return err
+}
+
+// overdue tells whether the deadline of ctx has passed and ctx has not noticed: its
+// timer and that of http.Client end at the same time, in any order.
+func overdue(ctx context.Context) bool {
+	deadline, has := ctx.Deadline()
+	return has && ctx.Err() == nil && !time.Now().Before(deadline)
 }
 
 // noticeAtRead does the same for the body of resp, which http.Client wraps likewise.
@@ -48,7 +62,7 @@ type noticedBody struct {
 func (b *noticedBody) Read(p []byte) (n int, err error) {
 	n, err = b.ReadCloser.Read(p)
 	if err != nil && err != io.EOF {
-		letClientNotice(b.req)
+		err = clientTimeout(b.req, err)
 	}
 	return n, err
 }

@@ -70,10 +70,13 @@ func (e *OpenError) RetryableError() bool { return false }
 
 // ended is what a layer returns for a request whose context ended while it
 // waited: the cause, as net/http does, which also is ctx.Err() to errors.Is. If
-// ctx has not ended it was the request's deprecated Cancel channel.
+// ctx has not ended it was the request's deprecated Cancel channel: the caller, or
+// http.Client at its Timeout.
 func ended(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
 	switch {
+	case err == nil && overdue(ctx):
+		return context.DeadlineExceeded
 	case err == nil:
 		return context.Canceled
 	case cause == err:

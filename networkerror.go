@@ -42,6 +42,9 @@ func classifyError(err error) Outcome {
 // from a deadline.
 func classifyEnded(ctx context.Context, err error) Outcome {
 	o := classifyError(err)
+	if o.Class == ClassCanceled && overdue(ctx) {
+		return Outcome{Class: ClassTimeout, Retryable: true}
+	}
 	cause := context.Cause(ctx)
 	if cause == nil || o.Class == ClassRefused || !errors.Is(err, cause) && o.Class != ClassCanceled {
 		return o

@@ -198,6 +198,11 @@ func resetStreams(conn net.Conn, code uint32) {
 	}
 }
 
+// overdueContext has a deadline that has passed, and does not know it yet.
+type overdueContext struct{ context.Context }
+
+func (overdueContext) Deadline() (time.Time, bool) { return time.Now(), true }
+
 func TestContextTellsCancelFromDeadline(t *testing.T) {
 	cause := errors.New("the user closed the window")
 	legacy := errors.New("net/http: request canceled")
@@ -214,6 +219,7 @@ func TestContextTellsCancelFromDeadline(t *testing.T) {
 		{"cause of a cancellation", canceled, cause, ClassCanceled},
 		{"cause of a deadline", late, cause, ClassTimeout},
 		{"Request.Cancel by Client.Timeout", late, legacy, ClassTimeout},
+		{"Request.Cancel by Client.Timeout, before the context's timer", overdueContext{context.Background()}, legacy, ClassTimeout},
 		{"Request.Cancel by the caller", context.Background(), legacy, ClassCanceled},
 		{"another error after the end", canceled, io.ErrUnexpectedEOF, ClassNetwork},
 		{"refused after the end", late, &LimitError{Reason: "deadline"}, ClassRefused},

@@ -582,7 +582,8 @@ func TestWireSmallRequestIsOneWrite(t *testing.T) {
 }
 
 // http.Client adds that it was its Timeout only if its own timer, which is another
-// than the context's, has fired by the time of the error.
+// than the context's, has fired by the time of the error. If that one is the first,
+// the transport says "request canceled".
 func TestWireClientTimeoutIsNamed(t *testing.T) {
 	w := newWire(t, func(rw http.ResponseWriter, req *http.Request) { <-req.Context().Done() })
 	slow := roundTripFunc(func(req *http.Request) (*http.Response, error) {
@@ -591,10 +592,15 @@ func TestWireClientTimeoutIsNamed(t *testing.T) {
 	})
 	for range 20 {
 		for _, base := range []http.RoundTripper{w.base, slow} {
-			c := &http.Client{Transport: NewTransport(base), Timeout: 5 * time.Millisecond}
+			var class Class
+			trace := &Trace{Attempted: func(info AttemptInfo) { class = info.Outcome.Class }}
+			c := &http.Client{Transport: Traced(NewTransport(base), trace), Timeout: 5 * time.Millisecond}
 			_, err := c.Get(w.URL)
-			if err == nil || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "(Client.Timeout exceeded while awaiting headers)") {
+			if err == nil || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "context deadline exceeded (Client.Timeout exceeded while awaiting headers)") {
 				t.Fatalf("got %v", err)
+			}
+			if class != ClassTimeout {
+				t.Fatalf("%v was classified as %v", err, class)
 			}
 		}
 	}
@@ -609,16 +615,22 @@ func TestWireClientTimeoutIsNamedWhileTheBodyIsRead(t *testing.T) {
 		})
 		return resp, nil
 	})
+	w := newWire(t, func(rw http.ResponseWriter, req *http.Request) {
+		rw.(http.Flusher).Flush()
+		<-req.Context().Done()
+	})
 	for range 20 {
-		c := &http.Client{Transport: NewTransport(cut), Timeout: 5 * time.Millisecond}
-		resp, err := c.Get("http://api.example/")
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = io.ReadAll(resp.Body)
-		resp.Body.Close()
-		if err == nil || !strings.Contains(err.Error(), "(Client.Timeout or context cancellation while reading body)") {
-			t.Fatalf("got %v", err)
+		for _, base := range []http.RoundTripper{w.base, cut} {
+			c := &http.Client{Transport: NewTransport(base), Timeout: 20 * time.Millisecond}
+			resp, err := c.Get(w.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if err == nil || !strings.Contains(err.Error(), "context deadline exceeded (Client.Timeout or context cancellation while reading body)") {
+				t.Fatalf("got %v", err)
+			}
 		}
 	}
 }

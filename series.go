@@ -323,10 +323,10 @@ func (s *series) finish() (*http.Response, error) {
 		s.speakToSDK()
 	}
 	if s.err != nil {
+		s.err = clientTimeout(s.req, s.err)
 		if s.outer != nil {
 			deliver(s.outer, s.req, nil, s.err, s.verdict)
 		}
-		letClientNotice(s.req)
 		return nil, s.err
 	}
 	if t := s.attempt.timeout; t != nil {
