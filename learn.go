@@ -285,7 +285,7 @@ func (b *budget) turned(r reading) {
 	if width := (old.width() + r.reset.width()).Seconds() / 2; gap > width && r.sent.Before(b.turn.over().Add(reorder)) {
 		b.gap.refine(interval{gap - width, gap + width})
 	}
-	own, spent := r.spent-b.base, b.nearlySpent()
+	own, spent := max(r.spent-b.base, 1), b.nearlySpent()
 	if !b.based {
 		own = 1
 	}

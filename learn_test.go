@@ -3,6 +3,7 @@ package steadyhttp
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"net/http"
 	"sync"
 	"testing"
@@ -422,5 +423,26 @@ func TestSmallBucketIsFoundByItsFirstAnswers(t *testing.T) {
 	}
 	if b := s.l.budgets[0]; b.limit < 20 || b.limit > 26 {
 		t.Errorf("a bucket of 20 is taken for one of %v", b.limit)
+	}
+}
+
+// Eight requests are sent at once, and admitted and answered in any order. What the
+// server has refilled meanwhile may be used, and no more.
+func TestAnswersToAColdStartInAnyOrderAllowNoMoreThanTheServerHas(t *testing.T) {
+	for seed := range uint64(2000) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		s := newStory(t)
+		var sent []*claim
+		for range 8 {
+			sent = append(sent, s.send(0))
+		}
+		admitted, more := r.Perm(8), 0
+		for _, n := range r.Perm(8) {
+			s.answer(0.3, sent[admitted[n]], s.left(0.3, 20, int64(19-n), float64(n+1)/10))
+			more += len(s.all(0.3))
+		}
+		if more > 20-8+3 {
+			t.Fatalf("order %d: %d sent", seed, more)
+		}
 	}
 }
