@@ -73,7 +73,7 @@ type budget struct {
 	perReset bool // the header's limit is per reset, not the capacity (tollbooth)
 	rolled   bool // the window has ended, and no header of the new one has come yet
 	whole    bool // at the end of a spent window everything was seen to come back
-	spent    bool // that window was nearly used up
+	spent    bool // the last window was nearly used up when it ended
 	based    bool
 }
 
@@ -220,6 +220,7 @@ func (b *budget) ready(now instant, ahead, cost, spare float64) readiness {
 	if lo := b.turn.at.lo; b.slide > 0 && b.turn.at.known() && b.at.Before(lo) && lo.Before(now) {
 		// What came back until the window ended is used up by the next one, into
 		// which this one slides: the first answer tells how much.
+		b.spent = b.nearlySpent(lo)
 		b.best, b.at = min(b.level(now)+b.pending, b.margin()+1), now
 	}
 	need, have := ahead+b.clamp(cost, spare)+spare, b.level(now)
@@ -286,13 +287,14 @@ func (b *budget) length() float64 {
 // roll begins a new window of which no header has come yet.
 func (b *budget) roll() {
 	b.rolled, b.probe = true, nil
-	b.spent, b.best = b.nearlySpent(), b.limit
-	b.mark = later(b.mark, b.turn.ask().Add(reorder))
+	b.spent, b.best = b.nearlySpent(b.turn.at.hi), b.limit
+	b.mark = later(b.mark, b.turn.ask().Add(reorder - jitter)) // what was sent just before may come into the new window
 	b.seen(b.mark)
 	b.asks = 0
 }
 
-func (b *budget) nearlySpent() bool { return b.best < b.limit/4 }
+// nearlySpent tells whether little was left at a time, as far as answers told.
+func (b *budget) nearlySpent(at instant) bool { return b.level(at)+b.pending < b.limit/4 }
 
 // take charges a request that is about to be sent.
 func (b *budget) take(now instant, c *claim, probe bool) {

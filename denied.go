@@ -59,8 +59,9 @@ func (l *ledger) deny(now instant, c *claim, a *ending, spoken []*budget, stated
 		if b.smooth == nil {
 			b.smooth = &smoothing{}
 		}
-		b.smooth.strike(now, c.sent, b.perSecondOverall())
-		return
+		if b.smooth.strike(now, c.sent, b.perSecondOverall()) {
+			return
+		}
 	}
 	if !stated && !a.RetryAt.IsZero() {
 		l.hold(now, l.epoch.instant(a.RetryAt))

@@ -282,14 +282,15 @@ func (b *budget) turned(r reading) {
 	if r.sent.Before(old.hi.Add(jitter)) {
 		b.turn.turned(r.sent)
 	}
-	if width := (old.width() + r.reset.width()).Seconds() / 2; gap > width && r.sent.Before(b.turn.over().Add(reorder)) {
+	since := r.sent.Sub(b.turn.over()) // the window's end, at the latest
+	if width := (old.width() + r.reset.width()).Seconds() / 2; gap > width && since < reorder {
 		b.gap.refine(interval{gap - width, gap + width})
 	}
-	own, spent := max(r.spent-b.base, 1), b.nearlySpent()
+	own, spent := max(r.spent-b.base, 1), b.nearlySpent(old.hi)
 	if !b.based {
 		own = 1
 	}
-	if b.rolled {
+	if b.rolled || b.slide > 0 && !b.at.Before(old.lo) {
 		spent = b.spent
 	}
 	b.open(r)
@@ -297,7 +298,7 @@ func (b *budget) turned(r reading) {
 	missing := b.limit - r.remaining - own
 	if rest := r.reset.mid().Sub(r.sent).Seconds(); b.slides > -2 && missing > max(2, b.limit/4) && rest > 0 {
 		b.slide, b.whole = missing/rest, false
-	} else if missing <= b.limit/10 && spent {
+	} else if missing <= b.limit/10 && spent && since < max(reorder, secondsOf(float64(b.stretch)/10)) { // later all has come back, whatever the rule
 		b.whole = true
 	}
 }

@@ -19,16 +19,22 @@ const (
 )
 
 // strike begins smoothing to perSecond, or tightens it again. Denials of
-// requests sent before the last strike took effect count once.
-func (s *smoothing) strike(now, sent instant, perSecond float64) {
-	if perSecond <= 0 || !s.struck.IsZero() && !sent.After(s.struck) {
-		return
+// requests sent before the last strike took effect count once. It tells whether
+// that may help: it was not as tight as can be.
+func (s *smoothing) strike(now, sent instant, perSecond float64) bool {
+	if perSecond <= 0 {
+		return false
 	}
+	if !s.struck.IsZero() && !sent.After(s.struck) {
+		return true
+	}
+	loose := s.bucket == nil || s.bucket.lim.Burst() > smoothBurst
 	s.hold = min(max(2*s.hold, smoothHold), time.Hour)
 	s.struck, s.relax = now, now.Add(s.hold)
 	b := newTokenBucket(perSecond, smoothBurst)
 	b.take(now, smoothBurst)
 	s.bucket = &b
+	return loose
 }
 
 // ready is when a request can go behind others ahead of it, by a budget of that
