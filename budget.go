@@ -288,7 +288,7 @@ func (b *budget) length() float64 {
 func (b *budget) roll() {
 	b.rolled, b.probe = true, nil
 	b.spent, b.best = b.nearlySpent(b.turn.at.hi), b.limit
-	b.mark = later(b.mark, b.turn.ask().Add(reorder - jitter)) // what was sent just before may come into the new window
+	b.mark = later(b.mark, b.turn.ask().Add(reorder-jitter)) // what was sent just before may come into the new window
 	b.seen(b.mark)
 	b.asks = 0
 }

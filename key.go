@@ -198,22 +198,22 @@ var modelOperations = [...]string{
 // pathModel is the model that a path names, by the segment before the name.
 func pathModel(path string) string {
 	for {
-		_, rest, _ := strings.Cut(path, "/")
-		segment, after, more := strings.Cut(rest, "/")
-		if !more {
+		start := strings.IndexByte(path, '/')
+		end := strings.IndexByte(path[start+1:], '/') + start + 1
+		if end <= start {
 			return ""
 		}
 		name := ""
-		switch segment {
+		switch path[start+1 : end] {
 		case "deployments", "engines", "model":
-			name = upToOperation(after)
+			name = upToOperation(path[end+1:])
 		case "models", "tunedModels", "endpoints":
-			name = upToVerb(after)
+			name = upToVerb(path[end+1:])
 		}
 		if name != "" {
 			return name
 		}
-		path = rest
+		path = path[end:]
 	}
 }
 

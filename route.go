@@ -126,14 +126,7 @@ func routeOf(req *http.Request) uint64 {
 // maskedPath is a hash of the path of a request, with what looks like an id in it
 // masked.
 func maskedPath(path string) uint64 {
-	from, ids := 0, false
-	for i := 0; i <= len(path); i++ {
-		if i == len(path) || path[i] == '/' {
-			ids = ids || isID(path[from:i])
-			from = i + 1
-		}
-	}
-	if !ids {
+	if !hasID(path) {
 		return maphash.String(routeSeed, path)
 	}
 	segments := strings.Split(path, "/")
@@ -144,6 +137,24 @@ func maskedPath(path string) uint64 {
 	}
 	return maphash.String(routeSeed, strings.Join(segments, "/"))
 }
+
+// hasID tells whether a segment of path isID.
+func hasID(path string) bool {
+	from, digits := 0, false
+	for i := 0; i <= len(path); i++ {
+		if i < len(path) && path[i] != '/' {
+			digits = digits || path[i]-'0' <= 9
+			continue
+		}
+		if (digits || i-from > longID) && isID(path[from:i]) {
+			return true
+		}
+		from, digits = i+1, false
+	}
+	return false
+}
+
+const longID = 40 // a segment longer than this is one
 
 var routeSeed = maphash.MakeSeed()
 
@@ -159,5 +170,5 @@ func isID(s string) bool {
 		}
 	}
 	return digits > 0 && (digits == len(s) || digits+hex == len(s) && len(s) >= 7 || digits >= 4 && len(s) >= 12) ||
-		len(s) > 40
+		len(s) > longID
 }
