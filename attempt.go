@@ -90,7 +90,7 @@ func (a *attempt) over() bool { return a.taken.Load() == roleAll }
 
 // take claims a part in the attempt and tells whether it was free.
 func (a *attempt) take(r role) bool {
-	return a.taken.Or(uint32(r))&uint32(r) == 0
+	return a.taken.Load()&uint32(r) == 0 && a.taken.Or(uint32(r))&uint32(r) == 0
 }
 
 // joinAttempt returns the attempt that req belongs to, with r taken in it. If

@@ -162,8 +162,12 @@ func (q *queue) settle(now time.Time, key string, w *waiter, a *ending) (learned
 	if !a.unsent && (a.Class == ClassSuccess || a.Class == ClassTimeout) {
 		w.claim.route.took(now, now.Sub(q.ledger.epoch.time(w.claim.sent)))
 	}
-	q.held.Store(q.ledger.epoch.time(q.ledger.held).UnixNano())
-	q.tokenless.Store(q.ledger.tokenless())
+	if held := q.ledger.epoch.time(q.ledger.held).UnixNano(); held != q.held.Load() {
+		q.held.Store(held)
+	}
+	if tokenless := q.ledger.tokenless(); tokenless != q.tokenless.Load() {
+		q.tokenless.Store(tokenless)
+	}
 	if q.waiting > 0 {
 		q.pumpLocked(now, key)
 	}
