@@ -158,16 +158,25 @@ func appendHost(b []byte, req *http.Request) []byte {
 // isPlain tells whether a scheme or host is as a key has it: in lower case, without
 // the port that may be left out or a final dot, and not too long.
 func isPlain(s, port string) bool {
-	last := byte('.')
 	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if c == ':' && (port == "" || last == '.' || s[i:] == port) || (c < 'a' || c > 'z') && (c < '0' || c > ':') && c != '-' && c != '.' {
+		if !plainBytes[s[i]] {
 			return false
 		}
-		last = c
 	}
-	return last != '.' && last != ':' && len(s) <= maxName
+	if s == "" || len(s) > maxName || s[len(s)-1] == '.' || s[len(s)-1] == ':' {
+		return false
+	}
+	colon := strings.IndexByte(s, ':')
+	return colon < 0 || port != "" && colon > 0 && s[colon-1] != '.' && s[colon:] != port && strings.IndexByte(s[colon+1:], ':') < 0
 }
+
+// plainBytes are the bytes that a key has as they are.
+var plainBytes = func() (plain [256]bool) {
+	for _, c := range "abcdefghijklmnopqrstuvwxyz0123456789-.:" {
+		plain[c] = true
+	}
+	return plain
+}()
 
 // defaultPort is the port of scheme, as the end of a host that may leave it out.
 func defaultPort(scheme string) string {

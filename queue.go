@@ -19,6 +19,7 @@ type queue struct {
 	timer   *time.Timer
 	due     time.Time // of the timer; zero if it is not running
 	soonest time.Time // when the first waiter gives up, or earlier; zero if none does
+	told    instant   // what held is from
 
 	// The ledger's, to be read without the lock.
 	held      atomic.Int64
@@ -162,8 +163,9 @@ func (q *queue) settle(now time.Time, key string, w *waiter, a *ending) (learned
 	if !a.unsent && (a.Class == ClassSuccess || a.Class == ClassTimeout) {
 		w.claim.route.took(now, now.Sub(q.ledger.epoch.time(w.claim.sent)))
 	}
-	if held := q.ledger.epoch.time(q.ledger.held).UnixNano(); held != q.held.Load() {
-		q.held.Store(held)
+	if q.ledger.held != q.told {
+		q.told = q.ledger.held
+		q.held.Store(q.ledger.epoch.time(q.told).UnixNano())
 	}
 	if tokenless := q.ledger.tokenless(); tokenless != q.tokenless.Load() {
 		q.tokenless.Store(tokenless)
