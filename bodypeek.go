@@ -106,7 +106,7 @@ func leadingModel(memory io.Reader) string {
 	}
 	rest, ok := bytes.CutPrefix(buf[:n], []byte(`{"model":"`))
 	end := bytes.IndexByte(rest, '"')
-	if !ok || end < 0 || bytes.IndexByte(rest[:end], '\\') >= 0 {
+	if !ok || end < 0 || end+1 == len(rest) || rest[end+1] != ',' && rest[end+1] != '}' || bytes.IndexByte(rest[:end], '\\') >= 0 {
 		return ""
 	}
 	return string(rest[:end])
