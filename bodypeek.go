@@ -123,8 +123,7 @@ func embeddedReader(r io.Reader) io.Reader {
 	if v.Kind() != reflect.Struct {
 		return nil
 	}
-	if t := v.Type(); t == nopCloser || t == nopCloserTo { // most are
-		embedded, _ := v.Field(0).Interface().(io.Reader)
+	if embedded, ok := inNopCloser(v).(io.Reader); ok { // most are
 		return embedded
 	}
 	for i := range v.NumField() {

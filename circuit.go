@@ -62,8 +62,8 @@ func option[N int | float64 | time.Duration](n, zero, negative N) N {
 
 // circuit is the state of one key. The engine switches, and counts probes; what it
 // does not do is done here. Its window drops the results of calls that outlast it,
-// and does not know of failures in a row: so while closed calls are counted here,
-// as they end, and the engine is told of failures alone. Its pause is one for all
+// and with each step forgets the failures in a row: so while closed calls are
+// counted here, as they end, and the engine is told of failures alone. Its pause is one for all
 // openings, so it is set to nothing and notBefore rules. A probe that never ends
 // would hold its slot for ever, so it is excluded after a while. And it calls hooks
 // under its lock, so it is given one that only notes the new state.
@@ -90,8 +90,8 @@ var (
 	errIgnored = errors.New("ignored")
 )
 
-// engineError is how the engine is told each tally.
-var engineError = [...]error{tallySuccess: nil, tallyFailure: errFailure, tallyIgnored: errIgnored}
+// engineError is how the engine is told what became of a probe.
+var engineError = [...]error{tallySuccess: nil, tallyFailure: errFailure}
 
 func newCircuit(key string, p policy) *circuit {
 	c := &circuit{key: key, policy: p}

@@ -142,4 +142,5 @@ func (l *ledger) hold(now, until instant) {
 		until = now.Add(neverSoon)
 	}
 	l.held = later(l.held, until)
+	l.heldUntil.Store(l.epoch.time(l.held).UnixNano())
 }

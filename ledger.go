@@ -2,6 +2,7 @@ package steadyhttp
 
 import (
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -67,6 +68,10 @@ type ledger struct {
 	lastSent    instant
 	interactive instant // when an interactive call was last seen
 	odds        odds
+
+	// To be read without the queue's lock.
+	heldUntil atomic.Int64 // held, in nanoseconds since 1970
+	tokenless atomic.Bool  // the server has served a request, and neither it nor the user counts tokens
 }
 
 // mark is the ledger's total at a time.
@@ -234,7 +239,6 @@ func (l *ledger) settle(at time.Time, c *claim, a *ending) (learned bool) {
 	if a.Class != ClassNetwork && a.Class != ClassTimeout && a.Class != ClassCanceled {
 		l.answered = true
 	}
-	l.served = l.served || a.Class == ClassSuccess
 	if !a.date.IsZero() {
 		l.clock.learn(l.epoch.instant(a.date), c.sent, now)
 	}
@@ -247,6 +251,10 @@ func (l *ledger) settle(at time.Time, c *claim, a *ending) (learned bool) {
 			learned = learned || changed
 		}
 	}
+	if a.Class == ClassSuccess && !l.served {
+		l.served = true
+		l.noteTokens()
+	}
 	for _, b := range l.budgets { // of every scope: c may be the first unanswered that b looks at
 		b.drop(c, !contains(spoken[:n], b))
 	}
@@ -255,20 +263,16 @@ func (l *ledger) settle(at time.Time, c *claim, a *ending) (learned bool) {
 	return learned
 }
 
-// tokenless tells whether the server has done what it was asked to, and neither it
-// nor the user counts tokens.
-func (l *ledger) tokenless() bool {
+// noteTokens is called when what tokenless says may have changed.
+func (l *ledger) noteTokens() {
+	counted := !l.served
 	for _, b := range l.budgets {
-		if countsTokens(b.resource) {
-			return false
-		}
+		counted = counted || countsTokens(b.resource)
 	}
 	for i := range l.ceilings {
-		if countsTokens(l.ceilings[i].resource) {
-			return false
-		}
+		counted = counted || countsTokens(l.ceilings[i].resource)
 	}
-	return l.served
+	l.tokenless.Store(!counted)
 }
 
 func contains(list []*budget, b *budget) bool {
@@ -353,6 +357,7 @@ func (l *ledger) adopt(now instant, id budgetID) *budget {
 	id.scope, id.resource = strings.Clone(id.scope), strings.Clone(id.resource)
 	b := &budget{budgetID: id, bit: bit}
 	l.budgets = append(l.budgets, b)
+	l.noteTokens()
 	for c := l.first; c != nil; c = c.next {
 		c.unseen &^= bit
 		if c.route.has(id.scope) {

@@ -3,7 +3,6 @@ package steadyhttp
 import (
 	"sort"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -19,11 +18,6 @@ type queue struct {
 	timer   *time.Timer
 	due     time.Time // of the timer; zero if it is not running
 	soonest time.Time // when the first waiter gives up, or earlier; zero if none does
-	told    instant   // what held is from
-
-	// The ledger's, to be read without the lock.
-	held      atomic.Int64
-	tokenless atomic.Bool
 }
 
 // line is the waiters of one scope, first come first served: the order is that
@@ -163,13 +157,6 @@ func (q *queue) settle(now time.Time, key string, w *waiter, a *ending) (learned
 	if !a.unsent && (a.Class == ClassSuccess || a.Class == ClassTimeout) {
 		w.claim.route.took(now, now.Sub(q.ledger.epoch.time(w.claim.sent)))
 	}
-	if q.ledger.held != q.told {
-		q.told = q.ledger.held
-		q.held.Store(q.ledger.epoch.time(q.told).UnixNano())
-	}
-	if tokenless := q.ledger.tokenless(); tokenless != q.tokenless.Load() {
-		q.tokenless.Store(tokenless)
-	}
 	if q.waiting > 0 {
 		q.pumpLocked(now, key)
 	}
@@ -186,7 +173,7 @@ func (q *queue) queued() int {
 }
 
 // heldUntil is when the last hold of the whole key ends.
-func (q *queue) heldUntil() time.Time { return time.Unix(0, q.held.Load()) }
+func (q *queue) heldUntil() time.Time { return time.Unix(0, q.ledger.heldUntil.Load()) }
 
 // readmit is when a denied request would be admitted again, and whether the odds
 // are good that it will be.

@@ -312,7 +312,7 @@ func (l *Limiter) costOf(req *http.Request, q *queue) cost {
 	switch {
 	case l.Cost != nil:
 		t = l.Cost(req)
-	case !q.tokenless.Load():
+	case !q.ledger.tokenless.Load():
 		t = EstimateTokens(req)
 	}
 	return cost{1, Tokens{bounded(t.Input), bounded(t.Output)}}

@@ -53,13 +53,18 @@ func snapshots(req *http.Request) bool {
 // unread is how much is left in a body as http.NewRequest makes it of the usual
 // readers; -1 if body is another.
 func unread(body io.ReadCloser) int64 {
-	if t := reflect.TypeOf(body); t != nopCloser && t != nopCloserTo {
-		return -1
-	}
-	if r, ok := reflect.ValueOf(body).Field(0).Interface().(interface{ Len() int }); ok {
+	if r, ok := inNopCloser(reflect.ValueOf(body)).(interface{ Len() int }); ok {
 		return int64(r.Len())
 	}
 	return -1
+}
+
+// inNopCloser is the reader in a body that http.NewRequest wrapped; nil in another.
+func inNopCloser(body reflect.Value) any {
+	if !body.IsValid() || body.Type() != nopCloser && body.Type() != nopCloserTo {
+		return nil
+	}
+	return body.Field(0).Interface()
 }
 
 // newRequestGetBody are the functions that http.NewRequest takes for GetBody.

@@ -28,7 +28,7 @@ type series struct {
 	gaveUp   bool // the caller did, before the next attempt
 	returned bool // to the caller
 
-	call *call
+	call *call // of the first attempt, which the others belong to
 
 	// What the last attempt left behind.
 	attempt *attempt

@@ -15,9 +15,9 @@ type Tokens struct{ Input, Output int64 }
 // EstimateTokens reads a request's JSON body, where it lies in memory or through
 // GetBody, without consuming it. Input is a quarter of the bytes of text in it,
 // that is, of all strings that are values; of a picture, sound or file in base64
-// at most 1000. Token ids count as one each. Output is max_tokens, or whatever the API calls that, times the number
-// of choices asked for; zero if the body sets no such bound, since no provider
-// charges for an answer of unknown length in advance.
+// at most 1000. Token ids count as one each. Output is max_tokens, or whatever the
+// API calls that, times the number of choices asked for; zero if the body sets no
+// such bound, since no provider charges for an answer of unknown length in advance.
 //
 // It errs towards too much for text that is written with \u escapes, and knows
 // nothing of the tokens that the API adds by itself. A Limiter needs no more: the
