@@ -32,6 +32,29 @@ func TestHostKeyNormalises(t *testing.T) {
 	}
 }
 
+// A scheme in capitals is not as the key has it, so that nothing is taken as it
+// stands: all short hosts are spelled the same either way.
+func TestHostKeyIsTheSameHoweverItIsWritten(t *testing.T) {
+	var hosts func(host string)
+	hosts = func(host string) {
+		for _, scheme := range []string{"http", "https"} {
+			for _, port := range []string{"", ":80", ":443", ":8080", "80"} {
+				got := HostKey(&http.Request{URL: &url.URL{Scheme: scheme, Host: host + port}})
+				want := HostKey(&http.Request{URL: &url.URL{Scheme: strings.ToUpper(scheme), Host: host + port}})
+				if got != want {
+					t.Fatalf("%s://%s%s: got %q, want %q", scheme, host, port, got, want)
+				}
+			}
+		}
+		if len(host) < 4 {
+			for _, c := range "aZ.:-0[ %" {
+				hosts(host + string(c))
+			}
+		}
+	}
+	hosts("")
+}
+
 func TestKeysTolerateAnEmptyRequest(t *testing.T) {
 	req := new(http.Request)
 	for name, key := range map[string]KeyFunc{
