@@ -205,6 +205,32 @@ func TestWhatACircuitCounts(t *testing.T) {
 	}
 }
 
+// A Classify of one's own does not see the request's context, whose cause can be
+// any error.
+func TestCallersOwnCancellationsNeverCountWhateverClassifySays(t *testing.T) {
+	for name, classify := range map[string]func(*http.Response, error) Outcome{
+		"none":              nil,
+		"asks Classify":     Classify,
+		"has its own words": func(*http.Response, error) Outcome { return Outcome{Class: ClassOverloaded} },
+	} {
+		var escape func()
+		b := &Breaker{Failures: 3, Base: &Classifier{Classify: classify, Base: breakerBase(func(req *http.Request) (*http.Response, error) {
+			escape()
+			return nil, context.Cause(req.Context())
+		})}}
+		for range 5 {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			escape = func() { cancel(errors.New("the user pressed escape")) }
+			if resp, err := b.RoundTrip(get(t, "a.example").WithContext(ctx)); err == nil {
+				t.Fatal(resp.Status)
+			}
+		}
+		if got := b.State(get(t, "a.example")); got != StateClosed {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
 // Such as one whose credential was read from a file, with the line's end.
 func TestRequestThatCannotBeSentSaysNothingOfTheServer(t *testing.T) {
 	b := &Breaker{Base: new(http.Transport)}

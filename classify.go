@@ -108,15 +108,17 @@ func (c *Classifier) roundTrip(req *http.Request, sent time.Time) (*http.Respons
 	if c.Classify != nil {
 		v.Outcome = c.Classify(resp, err)
 	}
-	if v.Class == classUnset {
-		switch {
-		case err != nil:
-			v.Outcome = classifyEnded(out.Context(), err)
-		case resp != nil:
-			v.Outcome = classify(out.Context(), arrived, resp)
-		default:
-			v.Outcome = Classify(nil, nil)
+	switch {
+	case err != nil:
+		ended := classifyEnded(out.Context(), err)
+		if v.Class == classUnset || ended.Class == ClassCanceled && out.Context().Err() != nil { // which only the context tells
+			v.Outcome = ended
 		}
+	case v.Class != classUnset:
+	case resp != nil:
+		v.Outcome = classify(out.Context(), arrived, resp)
+	default:
+		v.Outcome = Classify(nil, nil)
 	}
 	deliver(a, out, resp, err, v)
 	report(a, req, &v.Outcome, err, sent, arrived)

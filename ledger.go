@@ -37,6 +37,7 @@ type claim struct {
 	unseen     uint16 // the budgets, by their bits, whose last word may not include it
 	closed     bool   // after is final
 	batch      bool   // it leaves a tenth to interactive ones
+	overdue    bool   // its caller waits no longer: that nothing is known yet does not hold it
 	prev, next *claim
 }
 
@@ -146,13 +147,16 @@ func (l *ledger) check(now instant, ahead cost, c *claim, probe func(*budget)) (
 	if l.maximum > 0 && l.inFlight >= l.maximum {
 		retry = later(retry, now.Add(recheck))
 	}
-	if !l.answered && l.first != nil {
+	if l.cold() && !c.overdue {
 		if beyond := l.inFlight - coldStart; beyond >= int(now.Sub(l.began)/time.Second) {
 			retry = later(retry, l.began.Add(time.Duration(beyond+1)*time.Second))
 		}
 	}
 	return at, retry
 }
+
+// cold tells whether there are requests in flight, and nothing has come back yet.
+func (l *ledger) cold() bool { return !l.answered && l.first != nil }
 
 // take charges c everywhere if it may be sent now.
 func (l *ledger) take(now time.Time, c *claim) (at, retry time.Time, ok bool) {

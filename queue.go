@@ -84,7 +84,7 @@ func (q *queue) admit(now time.Time, key string, w *waiter, r request) (expected
 		q.ledger.interactive = q.ledger.epoch.instant(now)
 	}
 	w.order = r.began
-	w.claim = claim{cost: r.cost, route: q.routeLocked(r.route), batch: r.batch}
+	w.claim = claim{cost: r.cost, route: q.routeLocked(r.route), batch: r.batch, overdue: !r.batch && r.maxWait < 0}
 	if r.batch {
 		w.order = r.began.Add(aging)
 		w.claim.batch = now.Before(w.order)
@@ -240,6 +240,17 @@ func (q *queue) blockLocked(l *line, blocked int) int {
 	return blocked
 }
 
+// overdueLocked admits a waiter whose MaxWait is over if all that has held it is
+// that nothing has come back yet. What the server would say is worth the asking.
+func (q *queue) overdueLocked(now time.Time, w *waiter) bool {
+	if w.deadline || !q.ledger.cold() {
+		return false
+	}
+	w.claim.overdue = true
+	_, _, w.admitted = q.ledger.take(now, &w.claim)
+	return w.admitted
+}
+
 // sweepLocked refuses the waiters of a line that will not have their turn in
 // time, given when the first of them has.
 func (q *queue) sweepLocked(now, at time.Time, key string, l *line) {
@@ -250,7 +261,11 @@ func (q *queue) sweepLocked(now, at time.Time, key string, l *line) {
 			continue
 		}
 		q.removeLocked(w)
-		w.turn <- &LimitError{Key: key, RetryAt: at, Reason: w.reason()}
+		if q.overdueLocked(now, w) {
+			w.turn <- nil
+		} else {
+			w.turn <- &LimitError{Key: key, RetryAt: at, Reason: w.reason()}
+		}
 	}
 	q.soonest = time.Time{}
 	for _, l := range q.lines {

@@ -241,6 +241,48 @@ func TestCallThatNeedNotWaitIsSentWhateverItsDeadline(t *testing.T) {
 	})
 }
 
+// Of a new key nothing is known until its first answer, which may take a minute.
+// That holds a call back for as long as it is patient, but refuses none.
+func TestIgnoranceRefusesNobody(t *testing.T) {
+	const calls = 32
+	for _, c := range []struct {
+		name    string
+		limiter *Limiter
+		took    time.Duration // until all are sent
+		refused int
+	}{
+		{"patient", &Limiter{}, (calls - coldStart) * time.Second, 0},
+		{"hardly patient", &Limiter{MaxWait: 2 * time.Second}, 2 * time.Second, 0},
+		{"not patient at all", &Limiter{MaxWait: -1}, 0, 0},
+		{"hardly patient, and a ceiling", &Limiter{MaxWait: 2 * time.Second, Requests: []Rate{{N: 20, Per: time.Hour, Burst: 20}}}, 2 * time.Second, calls - 20},
+		{"not patient at all, and so many in flight", &Limiter{MaxWait: -1, InFlight: 20}, 0, calls - 20},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				var last, refused atomic.Int64
+				l := serve(c.limiter, roundTripFunc(func(req *http.Request) (*http.Response, error) {
+					last.Store(max(last.Load(), int64(time.Since(start))))
+					time.Sleep(time.Minute)
+					return answer(req, 200), nil
+				}))
+				var wg sync.WaitGroup
+				for range calls {
+					wg.Go(func() {
+						if _, err := l.RoundTrip(edgeRequest(t, t.Context())); err != nil {
+							refused.Add(1)
+						}
+					})
+				}
+				wg.Wait()
+				if got := time.Duration(last.Load()); got != c.took || int(refused.Load()) != c.refused {
+					t.Errorf("the last was sent after %v, and %d refused; want %v and %d", got, refused.Load(), c.took, c.refused)
+				}
+			})
+		})
+	}
+}
+
 func TestRefusalsAreAtOnceAndSayWhen(t *testing.T) {
 	for _, c := range []struct {
 		name     string
