@@ -9,7 +9,8 @@ import (
 // Breaker stops sending to a server that is down. Each key has a circuit, which
 // opens on sustained failures (5xx, timeouts and network errors); while it is
 // open a call fails at once with an [*OpenError]. After a pause single requests
-// probe the server, and the first that succeeds closes the circuit.
+// probe the server, and the circuit closes with the first that succeeds, or with
+// as many as Probes asks for.
 //
 // Refusals by the server that say nothing of its health (4xx, 429, a spent
 // quota) and the caller's own cancellations never open it. A call counts when it

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// Class is what became of a request, in one word.
+// Class is what became of a request, in one word. The zero Class, "unset", is
+// that of no verdict.
 type Class uint8
 
 const (
@@ -65,7 +66,7 @@ type Outcome struct {
 	Class     Class
 	Retryable bool      // the identical request may succeed later, judged from the response alone
 	RetryAt   time.Time // when the server asks to come back; zero if it did not say
-	Quotas    []Quota   // what the headers say is left
+	Quotas    []Quota   // what the headers say is left, or those that the body quotes
 
 	// The API's own words; "" if absent. They are cut to a sensible length, and may
 	// quote the request: think before logging a Message.
@@ -76,7 +77,7 @@ type Outcome struct {
 
 // Quota is what a server said of one of its limits.
 type Quota struct {
-	Resource         string        // "requests", "tokens", "input_tokens", …
+	Resource         string        // "requests", "tokens", "input_tokens", "output_tokens", or what else the API counts
 	Scope            string        // X-RateLimit-Resource, X-RateLimit-Bucket, a partition key; "" if none
 	Window           time.Duration // zero if not stated
 	Limit, Remaining int64         // -1 if not stated
@@ -89,8 +90,14 @@ type Quota struct {
 // Classifier says of each response and error what it means. Its Base is the
 // wire, and it is the only layer that knows status codes and header dialects.
 type Classifier struct {
-	Base     http.RoundTripper
-	Classify func(*http.Response, error) Outcome // if nil, Classify
+	// Base sends the request. If nil, http.DefaultTransport.
+	Base http.RoundTripper
+
+	// Classify judges what came back. If it is nil, or returns the zero Class,
+	// [Classify] does. It is called by many goroutines at once, and must leave the
+	// body readable as that does. What the caller of the request has cancelled is
+	// ClassCanceled whatever it says.
+	Classify func(*http.Response, error) Outcome
 }
 
 // RoundTrip sends the request and reaches a verdict on what comes back, which
@@ -131,9 +138,10 @@ func (c *Classifier) roundTrip(req *http.Request, sent time.Time) (*http.Respons
 // CloseIdleConnections forwards to the Base.
 func (c *Classifier) CloseIdleConnections() { closeIdle(c.Base) }
 
-// OutcomeOf returns the verdict that a Classifier already reached on a response
-// or an error, as they come out of an [http.Client] or of an SDK's own error,
-// else that of Classify. The verdict is there even if the body has been read.
+// OutcomeOf returns the verdict that a Classifier already reached on a response,
+// as it comes out of an [http.Client] or of an SDK's own error, else that of
+// Classify. The verdict is there even if the body has been read. An error carries
+// none: it is judged by Classify, which does not know the request's context.
 func OutcomeOf(resp *http.Response, err error) Outcome {
 	if v := verdictOn(nil, resp, err); v != nil {
 		return v.Outcome
@@ -142,7 +150,8 @@ func OutcomeOf(resp *http.Response, err error) Outcome {
 }
 
 // Classify says what a response, or the error in its place, means. It knows the
-// formats of many APIs, and for the rest goes by the status.
+// formats of many APIs, and for the rest goes by the status. Neither a response
+// nor an error is ClassNetwork.
 //
 // It reads no more than 64 KiB of the body of a response with a status of 400 or
 // more, waits for it no longer than a second or the request's context allows,

@@ -157,17 +157,23 @@ func (j jsonValue) delay(unit time.Duration, c clock) (time.Duration, bool) {
 	return parseDelay(j.text(), c)
 }
 
-// delayPhrases come before a delay in a text.
+// delayPhrases come before a delay in a text, in lower case.
 var delayPhrases = []string{
 	"try again in ", "retry in ", "retry after ", "again after ", "available in ", "please wait ",
 }
 
+// delayStarts are the bytes that they begin with.
+var delayStarts = func() (starts [256]bool) {
+	for _, phrase := range delayPhrases {
+		starts[phrase[0]] = true
+	}
+	return starts
+}()
+
 // delayInText finds a delay in a message made for people.
 func delayInText(text string) (time.Duration, bool) {
 	for i := 0; i < len(text); i++ {
-		switch lower(text[i]) {
-		case 't', 'r', 'a', 'p': // what the phrases begin with
-		default:
+		if !delayStarts[lower(text[i])] {
 			continue
 		}
 		for _, phrase := range delayPhrases {

@@ -23,6 +23,7 @@ var limitReasons = map[string]string{
 	"queue":    "the queue is full",
 }
 
+// Error names the key, the reason and the time to come back.
 func (e *LimitError) Error() string {
 	return fmt.Sprintf("steadyhttp: rate limit of %q: %s; retry at %s",
 		e.Key, limitReasons[e.Reason], e.RetryAt.UTC().Format(time.RFC3339Nano))
@@ -53,6 +54,7 @@ type OpenError struct {
 	changed <-chan struct{} // closed when the circuit next changes state
 }
 
+// Error names the key and the time to come back.
 func (e *OpenError) Error() string {
 	return fmt.Sprintf("steadyhttp: circuit of %q is open; retry at %s",
 		e.Key, e.RetryAt.UTC().Format(time.RFC3339Nano))

@@ -8,7 +8,8 @@ import (
 
 // KeyFunc names what a request counts against. Requests with the same key share
 // state; "" exempts a request. It must not return a secret: keys are seen by the
-// Trace and in errors.
+// Trace and in errors. It is called by many goroutines at once, and may read the
+// body only through GetBody.
 //
 // The KeyFuncs of this package return printable ASCII of bounded length, and
 // include the scope that [WithScope] put in the request's context.

@@ -7,10 +7,15 @@ import (
 	"time"
 )
 
-// Limiter holds requests back that the server would deny, and no others. It
-// learns the server's budgets from the rate limit headers of the responses,
-// several at once and per key: requests and tokens; a second, a minute, a day.
-// Servers without such headers are paced by their denials.
+// Limiter holds requests back that the server would deny. It learns the server's
+// budgets from the rate limit headers of the responses, several at once and per
+// key: requests and tokens; a second, a minute, a day. Servers without such
+// headers are paced by their denials.
+//
+// Of each budget a hundredth is kept back for what cannot be seen, such as other
+// users of the key. Before the first response of a key, when nothing is known,
+// eight requests go at once and one more each second; an interactive one goes when
+// its MaxWait is over.
 //
 // Requests of one key wait in one queue, in the order in which their calls
 // began. A request whose wait is known to be too long is refused at once with a
@@ -37,12 +42,13 @@ type Limiter struct {
 	// Cost estimates what a request will use; headers correct the estimate. If
 	// nil, EstimateTokens; but once the server has served the key without a word
 	// about tokens, they are estimated only if Tokens counts them. Negative
-	// estimates count as none.
+	// estimates count as none. It is called by many goroutines at once, and may
+	// read the body only through GetBody.
 	Cost func(*http.Request) Tokens
 
 	// MaxWait is the longest that an interactive call is held back, its retries
-	// included. Zero means 90 s; negative never holds: what cannot be sent now is
-	// refused.
+	// included. Zero means 90 s; negative never holds one: if it cannot be sent
+	// now it is refused.
 	MaxWait time.Duration
 
 	// MaxQueue is how many requests of a key may wait. Zero means 10,000;
@@ -61,7 +67,8 @@ type Limiter struct {
 	keys lru[*queue]
 }
 
-// Rate is a ceiling: N in each Per, and at most Burst at once.
+// Rate is a ceiling: a bucket of Burst, full at first, that refills evenly with N
+// in each Per. N and Burst are in requests or tokens, by the field of the Limiter.
 type Rate struct {
 	N     int
 	Per   time.Duration
@@ -255,8 +262,9 @@ func dateOf(resp *http.Response) time.Time {
 	return t
 }
 
-// Quotas is what the Limiter believes is left for such a request: for metrics
-// and tests. It is nil for a key that was never used.
+// Quotas is what the Limiter believes is left for such a request, of what headers
+// told and of its own ceilings: for metrics and tests. It is nil if there is
+// neither, as for a key that was never used.
 func (l *Limiter) Quotas(req *http.Request) []Quota {
 	var buf [keyBuf]byte
 	q, ok := l.keys.peek(l.appendKey(buf[:0], req))

@@ -27,9 +27,10 @@ import (
 //
 // Denials that a [Limiter] below knows of are not slept on: the call goes back to
 // the Limiter's queue, where it keeps its place, and such a denial costs no
-// attempt, ten times a call. A call of [PriorityBatch] waits for as long as its
-// context allows until an open circuit closes; nothing was sent, so that costs no
-// attempt either.
+// attempt, ten times a call; only of an API that neither says when nor has admitted
+// anything worth mentioning each costs one. A call of [PriorityBatch] waits for as
+// long as its context allows until an open circuit closes; nothing was sent, so
+// that costs no attempt either.
 //
 // OpenAI's and Anthropic's SDKs retry by themselves, and say so in the header
 // X-Stainless-Retry-Count. Their second and third tries are attempted once, the

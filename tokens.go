@@ -8,8 +8,9 @@ import (
 	"sync"
 )
 
-// Tokens is an estimate of what a request to a language model will use. A
-// "tokens" budget takes the sum.
+// Tokens is an estimate of what a request to a language model will use, in the
+// API's tokens. A "tokens" budget takes the sum, one of "input_tokens" or
+// "output_tokens" its part.
 type Tokens struct{ Input, Output int64 }
 
 // EstimateTokens reads a request's JSON body, where it lies in memory or through
@@ -23,7 +24,9 @@ type Tokens struct{ Input, Output int64 }
 // nothing of the tokens that the API adds by itself. A Limiter needs no more: the
 // server's headers correct the sum with the next response.
 //
-// A body that is not a JSON object gives zero, and so does one that has no GetBody.
+// A body that is not a JSON object gives zero, and so does one that has no GetBody,
+// a Content-Encoding, or a Content-Type that is not JSON's. Of a body longer than
+// 32 MiB the rest is not looked at.
 func EstimateTokens(req *http.Request) Tokens {
 	return readFacts(req, false).tokens
 }

@@ -16,7 +16,9 @@ import (
 // may be nil. They are called with no lock held, by many goroutines at once, and
 // must not block: the request waits for them.
 //
-// No hook is given a URL, a header or a body: what it sees may be logged.
+// No hook is given a URL, a header or a body. What it sees may be logged but for
+// the API's own sentences, Outcome.Message and a Code with spaces in it, and for
+// Err, whose text is the base's: LogTrace leaves these out.
 type Trace struct {
 	Attempted    func(AttemptInfo) // an attempt that was sent ended: with a response's headers or an error
 	Retrying     func(RetryInfo)   // a call is about to be repeated
@@ -44,7 +46,7 @@ type RetryInfo struct {
 
 // WaitInfo tells of a request that is held back.
 type WaitInfo struct {
-	Key      string
+	Key      string // of the Limiter, or of the circuit that is waited for
 	Method   string
 	Host     string
 	Expected time.Duration // how long, as far as is known now

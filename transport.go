@@ -16,7 +16,7 @@
 //
 //	class                         Retrier                    Breaker   Limiter
 //	success                       returns it                 success   learns quotas
-//	invalid_request … conflict    returns it, unless         success   learns quotas
+//	any other 4xx                 returns it, unless         success   learns quotas
 //	                              Retryable
 //	quota_exhausted               returns it                 ignores   learns; holds the key only if
 //	                                                                   the server names a time
@@ -39,7 +39,8 @@ import (
 )
 
 // NewTransport returns the whole stack around base, every field at its default.
-// A nil base means [http.DefaultTransport].
+// A nil base means [http.DefaultTransport]. It bounds no attempt in time: that is
+// for the request's context, or for AttemptTimeout of a [Retrier] of one's own.
 func NewTransport(base http.RoundTripper) http.RoundTripper {
 	return &Retrier{Base: &Breaker{Base: &Limiter{Base: &Classifier{Base: base}}}}
 }

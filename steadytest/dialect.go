@@ -60,9 +60,9 @@ type Refusal struct {
 type Rounding uint8
 
 const (
-	Truncate Rounding = iota
+	Truncate Rounding = iota // down
 	RoundUp
-	Nearest
+	Nearest // a half up
 )
 
 func (r Rounding) seconds(d time.Duration) int64 {

@@ -71,6 +71,7 @@ type Finding struct {
 	Why  string // what comes of it
 }
 
+// String is the finding in four lines.
 func (f Finding) String() string {
 	return fmt.Sprintf("%s, over %s:\n\tsaw:  %s\n\twant: %s\n\twhy:  %s", f.Rule, f.Over, f.Saw, f.Want, f.Why)
 }

@@ -20,7 +20,7 @@ type demo struct {
 	Calls   int           `default:"300" help:"How many chat completions."`
 	Workers int           `default:"32" help:"How many at a time."`
 	JSON    bool          `help:"Print the result as JSON."`
-	SVG     string        `name:"svg" default:"steady-demo.svg" help:"Where to write the picture; empty for none." placeholder:"FILE"`
+	SVG     string        `name:"svg" default:"steady-demo.svg" help:"Where to write the picture (${default}); empty for none." placeholder:"FILE"`
 	BaseURL string        `name:"base-url" help:"Send the calls to this API instead, with steadyhttp only." placeholder:"URL"`
 	APIKey  string        `name:"api-key" env:"OPENAI_API_KEY" help:"The API's key. It is sent nowhere but to --base-url." placeholder:"KEY"`
 	Model   string        `default:"gpt-4o-mini" help:"The model to ask."`
