@@ -32,8 +32,9 @@ const (
 
 // call is what all attempts of one call share.
 type call struct {
-	began time.Time // its place in the Limiter's queue, kept by its retries
-	facts bodyFacts // what one pass over the request's body found
+	began time.Time    // its place in the Limiter's queue, kept by its retries
+	held  atomic.Int64 // nanoseconds in queues, of its MaxWait
+	facts bodyFacts    // what one pass over the request's body found
 }
 
 // attempt is one trip towards the wire. The outermost layer makes it and passes it
@@ -206,7 +207,13 @@ func deliver(a *attempt, req *http.Request, resp *http.Response, err error, v *v
 func settle(a *attempt, req *http.Request, resp *http.Response, err error) *verdict {
 	v := verdictOn(a, resp, err)
 	if v == nil {
-		v = &verdict{Outcome: Classify(resp, err)}
+		v = &verdict{}
+		if err != nil {
+			v.Outcome = classifyEnded(req.Context(), err)
+		} else {
+			a.answered(resp)
+			v.Outcome = Classify(resp, nil)
+		}
 		deliver(a, req, resp, err, v)
 	}
 	return v

@@ -15,8 +15,13 @@ type attemptTimeout struct {
 	after  time.Duration
 	timer  *time.Timer
 	cancel context.CancelCauseFunc
-	over   atomic.Bool // it passed, or the headers came: whichever was first
+	end    atomic.Uint32 // what came first: the headers or its end
 }
+
+const (
+	timeoutStopped uint32 = 1 + iota
+	timeoutPassed
+)
 
 // startTimeout returns ctx with a timeout that runs from now. It must be stopped,
 // and its cancel called once nothing of the attempt is used any more.
@@ -24,7 +29,7 @@ func startTimeout(ctx context.Context, after time.Duration) (context.Context, *a
 	ctx, cancel := context.WithCancelCause(ctx)
 	t := &attemptTimeout{after: after, cancel: cancel}
 	t.timer = time.AfterFunc(after, func() {
-		if t.over.CompareAndSwap(false, true) {
+		if t.end.CompareAndSwap(0, timeoutPassed) {
 			cancel(errAttemptTimeout)
 		}
 	})
@@ -34,11 +39,20 @@ func startTimeout(ctx context.Context, after time.Duration) (context.Context, *a
 // stop ends the timeout, and tells whether it had not passed.
 func (t *attemptTimeout) stop() bool {
 	t.timer.Stop()
-	return t.over.CompareAndSwap(false, true)
+	t.end.CompareAndSwap(0, timeoutStopped)
+	return t.end.Load() == timeoutStopped
 }
 
-// queued stops the AttemptTimeout of the Retrier, if there is one: the Limiter
-// calls it when it begins to hold the attempt back.
+// answered stops the AttemptTimeout of the Retrier, if there is one, when there are
+// response headers: what is read of an error's body to classify it comes after.
+func (a *attempt) answered(resp *http.Response) {
+	if resp != nil && a.timeout != nil {
+		a.timeout.stop()
+	}
+}
+
+// queued stops the AttemptTimeout for a while: the Limiter calls it when it begins
+// to hold the attempt back.
 func (a *attempt) queued() {
 	if a.timeout != nil {
 		a.timeout.timer.Stop()

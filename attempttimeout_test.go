@@ -213,3 +213,33 @@ func TestTimeInALimitersQueueIsNotTheAttempts(t *testing.T) {
 		}
 	})
 }
+
+// A body that comes late is not a response that does.
+func TestAttemptTimeoutIsNotThatOfAnErrorsBody(t *testing.T) {
+	for name, wrap := range map[string]func(http.RoundTripper) http.RoundTripper{
+		"Retrier":                 func(base http.RoundTripper) http.RoundTripper { return base },
+		"Retrier over Classifier": func(base http.RoundTripper) http.RoundTripper { return &Classifier{Base: base} },
+		"Retrier over Limiter":    func(base http.RoundTripper) http.RoundTripper { return &Limiter{Base: base} },
+		"the stack": func(base http.RoundTripper) http.RoundTripper {
+			return &Breaker{Base: &Limiter{Base: &Classifier{Base: base}}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				base := &repliesBase{replies: []reply{func(req *http.Request) (*http.Response, error) {
+					resp, _ := replyWith(400)(req)
+					r, w := io.Pipe()
+					context.AfterFunc(req.Context(), func() { w.CloseWithError(context.Cause(req.Context())) })
+					time.AfterFunc(400*time.Millisecond, func() { io.WriteString(w, "late"); w.Close() })
+					resp.Body, resp.ContentLength = r, -1
+					return resp, nil
+				}}}
+				r := &Retrier{Base: wrap(base), AttemptTimeout: 200 * time.Millisecond}
+				resp, err := r.RoundTrip(postChat(t, chatCall))
+				if err != nil || resp.StatusCode != 400 || readAll(t, resp) != "late" || base.sent() != 1 {
+					t.Errorf("got %v, %v after %d requests", resp, err, base.sent())
+				}
+			})
+		})
+	}
+}

@@ -106,9 +106,12 @@ func (b *Breaker) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func (b *Breaker) roundTrip(req *http.Request, now time.Time) (*http.Response, error) {
+	handed := false
+	defer closeUnless(&handed, req)
 	var buf [keyBuf]byte
 	key := b.appendKey(buf[:0], req)
 	if len(key) == 0 {
+		handed = true
 		return forward(b.Base, req, now)
 	}
 	b.once.Do(b.init)
@@ -118,7 +121,7 @@ func (b *Breaker) roundTrip(req *http.Request, now time.Time) (*http.Response, e
 	out, a, owned := joinAttempt(req, roleBreaker, now)
 	a.key.CompareAndSwap(nil, &entry.key)
 	p := &a.pass
-	p.circuit, p.attempt, p.req = entry.value, a, req
+	p.circuit, p.attempt, p.req = entry.value, a, out
 	a.gate.Store(p)
 	// A Limiter below asks when it has admitted the request; one whose context is
 	// over will not be sent.
@@ -130,6 +133,7 @@ func (b *Breaker) roundTrip(req *http.Request, now time.Time) (*http.Response, e
 		}
 		return nil, err
 	}
+	handed = true
 	resp, err := forward(b.Base, out, now)
 	v := settle(a, out, resp, err)
 	now = v.now()

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -890,5 +891,73 @@ func TestStateChangedIsToldToATraceBelowTheRetrier(t *testing.T) {
 	send(t, rt, get(t, "a.example"))
 	if len(told) != 1 || told[0] != StateOpen {
 		t.Errorf("told %v", told)
+	}
+}
+
+// As errgroup cancels, and net/http returns. What ends a context by its deadline is
+// the server's for taking so long.
+func TestCausesOfContextsCountAsWhatTheyEnd(t *testing.T) {
+	sibling := errors.New("a sibling failed")
+	until := breakerBase(func(req *http.Request) (*http.Response, error) {
+		<-req.Context().Done()
+		return nil, context.Cause(req.Context())
+	})
+	for name, wrap := range map[string]func(*Breaker) http.RoundTripper{
+		"Breaker":              func(b *Breaker) http.RoundTripper { b.Base = until; return b },
+		"Breaker over Limiter": func(b *Breaker) http.RoundTripper { b.Base = &Limiter{Base: until}; return b },
+		"Limiter over Breaker": func(b *Breaker) http.RoundTripper { b.Base = until; return &Limiter{Base: b} },
+		"the stack": func(b *Breaker) http.RoundTripper {
+			b.Base = &Limiter{Base: &Classifier{Base: until}}
+			return &Retrier{Base: b}
+		},
+	} {
+		for _, late := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				b := &Breaker{}
+				rt := wrap(b)
+				for range 10 {
+					ctx, cancel := context.WithCancelCause(t.Context())
+					if late {
+						var stop context.CancelFunc
+						ctx, stop = context.WithTimeoutCause(ctx, time.Second, sibling)
+						defer stop()
+					} else {
+						time.AfterFunc(time.Second, func() { cancel(sibling) })
+					}
+					rt.RoundTrip(get(t, "a.example").WithContext(ctx))
+					cancel(nil)
+				}
+				if got := b.State(get(t, "a.example")); (got == StateOpen) != late {
+					t.Errorf("%s, a deadline %t: %v", name, late, got)
+				}
+			})
+		}
+	}
+}
+
+// A caller may go on with the context of the last response's Request.
+func TestContextsOfResponsesDoNotPileUp(t *testing.T) {
+	for name, wrap := range map[string]func(http.RoundTripper) http.RoundTripper{
+		"Retrier":    func(base http.RoundTripper) http.RoundTripper { return &Retrier{Base: base} },
+		"Breaker":    func(base http.RoundTripper) http.RoundTripper { return &Breaker{Base: base} },
+		"Limiter":    func(base http.RoundTripper) http.RoundTripper { return &Limiter{Base: base} },
+		"Classifier": func(base http.RoundTripper) http.RoundTripper { return &Classifier{Base: base} },
+		"Traced":     func(base http.RoundTripper) http.RoundTripper { return Traced(&Classifier{Base: base}, &Trace{}) },
+		"the stack":  NewTransport,
+	} {
+		rt := wrap(serverWith(200))
+		ctx := t.Context()
+		before := heapInUse()
+		for range 1000 {
+			resp, err := rt.RoundTrip(get(t, "a.example").WithContext(ctx))
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx = resp.Request.Context()
+		}
+		if grown := int64(heapInUse()) - int64(before); grown > 200<<10 {
+			t.Errorf("%s: %d KiB after 1000 calls", name, grown>>10)
+		}
+		runtime.KeepAlive(ctx)
 	}
 }

@@ -379,7 +379,7 @@ func (p *pass) leaveLocked(now time.Time, t tally, retryAt time.Time) StateInfo 
 }
 
 // abandon is for a request that was refused, or whose Base or hook panicked, which
-// says nothing of the server: the slot is given back and the request's body closed.
+// says nothing of the server: the slot is given back.
 func (p *pass) abandon() {
 	if p.left { // written by this goroutine alone
 		return
@@ -387,7 +387,6 @@ func (p *pass) abandon() {
 	p.circuit.mu.Lock()
 	p.leaveLocked(time.Time{}, tallyIgnored, time.Time{})
 	p.circuit.mu.Unlock()
-	closeBody(p.req)
 }
 
 // tell reports a change of state, with no lock held.

@@ -108,8 +108,15 @@ func (c *Classifier) RoundTrip(req *http.Request) (*http.Response, error) {
 
 func (c *Classifier) roundTrip(req *http.Request, sent time.Time) (*http.Response, error) {
 	out, a, owned := joinAttempt(req, roleClassifier, sent)
-	resp, err := baseOf(c.Base).RoundTrip(out)
+	resp, err := ask(c.Base, out)
 	arrived := time.Now()
+	a.answered(resp)
+	judged := false
+	defer func() {
+		if !judged && resp != nil { // Classify or a hook panicked
+			resp.Body.Close()
+		}
+	}()
 	v := &a.verdict
 	v.arrived = arrived
 	if c.Classify != nil {
@@ -121,14 +128,12 @@ func (c *Classifier) roundTrip(req *http.Request, sent time.Time) (*http.Respons
 		if v.Class == classUnset || ended.Class == ClassCanceled && out.Context().Err() != nil { // which only the context tells
 			v.Outcome = ended
 		}
-	case v.Class != classUnset:
-	case resp != nil:
+	case v.Class == classUnset:
 		v.Outcome = classify(out.Context(), arrived, resp)
-	default:
-		v.Outcome = Classify(nil, nil)
 	}
 	deliver(a, out, resp, err, v)
 	report(a, req, &v.Outcome, err, sent, arrived)
+	judged = true
 	if owned {
 		a.finish(out, resp, v)
 	}

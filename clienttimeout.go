@@ -8,6 +8,16 @@ import (
 	"time"
 )
 
+// cancelOf is what ends req besides its context: deprecated, but http.Client closes
+// it at its Timeout.
+func cancelOf(req *http.Request) <-chan struct{} {
+	if req == nil {
+		return nil
+	}
+	//lint:ignore SA1019 as above
+	return req.Cancel
+}
+
 // clientTimeout is err as http.Client would have it from a transport of its own, if
 // its Timeout has passed. Others it tells twice, by the context's deadline and by
 // Request.Cancel, and it knows itself when it has done the latter: an error that is
@@ -15,8 +25,7 @@ import (
 // told from other deadlines. A transport that learns of the latter first says
 // "request canceled", which is not what happened.
 func clientTimeout(req *http.Request, err error) error {
-	//lint:ignore SA1019 http.Client closes it at its Timeout
-	cancel, ctx := req.Cancel, req.Context()
+	cancel, ctx := cancelOf(req), req.Context()
 	if cancel == nil || !errors.Is(ctx.Err(), context.DeadlineExceeded) && !overdue(ctx) {
 		return err
 	}
@@ -42,8 +51,7 @@ func overdue(ctx context.Context) bool {
 
 // noticeAtRead does the same for the body of resp, which http.Client wraps likewise.
 func noticeAtRead(req *http.Request, resp *http.Response) {
-	//lint:ignore SA1019 http.Client closes it at its Timeout
-	if req.Cancel == nil || resp.Body == nil || resp.Body == http.NoBody {
+	if cancelOf(req) == nil || resp.Body == nil || resp.Body == http.NoBody {
 		return
 	}
 	if _, upgraded := resp.Body.(io.Writer); upgraded {

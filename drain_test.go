@@ -1,6 +1,7 @@
 package steadyhttp
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"strings"
@@ -31,7 +32,7 @@ func TestDrainIsWorthSomeBytesAndSomeTime(t *testing.T) {
 			read += int64(n)
 			return n, err
 		})}
-		drain(&http.Response{Body: body, ContentLength: tt.length, ProtoMajor: tt.proto})
+		drain(new(http.Request), &http.Response{Body: body, ContentLength: tt.length, ProtoMajor: tt.proto})
 		if read < tt.least || read > tt.want || body.n.Load() == 0 {
 			t.Errorf("%s: read %d bytes, closed %d times; want %d to %d", tt.name, read, body.n.Load(), tt.least, tt.want)
 		}
@@ -39,12 +40,42 @@ func TestDrainIsWorthSomeBytesAndSomeTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w := io.Pipe() // says nothing
 		start := time.Now()
-		drain(&http.Response{Body: r, ContentLength: -1, ProtoMajor: 1})
+		drain(new(http.Request), &http.Response{Body: r, ContentLength: -1, ProtoMajor: 1})
 		if got := time.Since(start); got != drainTime {
 			t.Errorf("took %v, want %v", got, drainTime)
 		}
 		w.Close()
 	})
-	drain(nil)
-	drain(&http.Response{})
+	drain(new(http.Request), nil)
+	drain(new(http.Request), &http.Response{})
+}
+
+// A body that neither ends nor lets itself be closed holds nobody, nor does one that
+// the caller no longer waits for.
+func TestDrainEndsWithoutTheBody(t *testing.T) {
+	stuck := func(until chan struct{}) *http.Response {
+		return &http.Response{ContentLength: -1, ProtoMajor: 1, Body: readerFunc(func([]byte) (int, error) { <-until; return 0, io.EOF })}
+	}
+	for name, want := range map[string]time.Duration{"time": drainTime, "context": time.Millisecond, "Cancel": time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, end := context.WithCancel(t.Context())
+			defer end()
+			req, cancel := get(t, "a.example").WithContext(ctx), make(chan struct{})
+			req.Cancel = cancel //lint:ignore SA1019 http.Client closes it at its Timeout
+			time.AfterFunc(time.Millisecond, func() {
+				switch name {
+				case "context":
+					end()
+				case "Cancel":
+					close(cancel)
+				}
+			})
+			until, start := make(chan struct{}), time.Now()
+			drain(req, stuck(until))
+			if got := time.Since(start); got != want {
+				t.Errorf("%s: took %v, want %v", name, got, want)
+			}
+			close(until)
+		})
+	}
 }

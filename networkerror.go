@@ -20,7 +20,10 @@ import (
 func classifyError(err error) Outcome {
 	var limit *LimitError
 	var open *OpenError
+	var interrupted *interruptedError
 	switch {
+	case errors.As(err, &interrupted): // its last attempt may have been refused
+		return classifyError(interrupted.ended)
 	case errors.As(err, &limit):
 		return Outcome{Class: ClassRefused, RetryAt: limit.RetryAt}
 	case errors.As(err, &open):
@@ -46,13 +49,28 @@ func classifyEnded(ctx context.Context, err error) Outcome {
 		return Outcome{Class: ClassTimeout, Retryable: true}
 	}
 	cause := context.Cause(ctx)
-	if cause == nil || o.Class == ClassRefused || !errors.Is(err, cause) && o.Class != ClassCanceled {
+	if cause == nil || !errors.Is(err, cause) && o.Class != ClassCanceled ||
+		o.Class == ClassRefused && refusalIn(err) != refusalIn(cause) {
 		return o
 	}
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return Outcome{Class: ClassTimeout, Retryable: true}
 	}
 	return Outcome{Class: ClassCanceled}
+}
+
+// refusalIn is the error of this package in the chain of err; nil if there is none.
+// It may be the refusal of another call that a context has for its cause.
+func refusalIn(err error) error {
+	var limit *LimitError
+	var open *OpenError
+	switch {
+	case errors.As(err, &limit):
+		return limit
+	case errors.As(err, &open):
+		return open
+	}
+	return nil
 }
 
 // unsent tells whether err proves that the server did not act on the request: no
@@ -200,6 +218,7 @@ var words = []struct {
 }{
 	{"http: server closed idle connection", false, wordUnsent}, // before the request was written
 	{"http2: Transport received Server's graceful shutdown GOAWAY", false, wordUnsent},
+	{"http2: Transport received GOAWAY from server ErrCode:", true, wordUnsent}, // of a stream beyond the last that was processed
 	{"http2: client conn not usable", false, wordUnsent},
 	{"http2: client conn could not be established", false, wordUnsent},
 	{"net/http: TLS handshake timeout", false, wordUnsent},

@@ -48,6 +48,7 @@ func TestErrorsHaveAClass(t *testing.T) {
 		{"reset", &net.OpError{Op: "read", Err: syscall.ECONNRESET}, ClassNetwork, true, false},
 		{"cut", io.ErrUnexpectedEOF, ClassNetwork, true, false},
 		{"closed while idle", errors.New("http: server closed idle connection"), ClassNetwork, true, true},
+		{"GOAWAY with an error, before the stream was looked at", errors.New("http2: Transport received GOAWAY from server ErrCode:ENHANCE_YOUR_CALM"), ClassNetwork, true, true},
 		{"malformed URL", &url.Error{Op: "parse", URL: ":", Err: errors.New("missing protocol scheme")}, ClassNetwork, false, false},
 		{"HTTP to HTTPS", http.ErrSchemeMismatch, ClassNetwork, false, false},
 		{"certificate", &tls.CertificateVerificationError{Err: errors.New("x509: expired")}, ClassNetwork, false, true},

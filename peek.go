@@ -41,13 +41,13 @@ func peekBody(ctx context.Context, resp *http.Response) (data []byte, more bool)
 	}
 	size := 2 << 10
 	if n := resp.ContentLength; n > 0 {
-		size = int(min(n+1, maxPeek)) // one more, for the Read that returns io.EOF
+		size = int(min(n, maxPeek-1)) + 1 // one more, for the Read that returns io.EOF
 	}
 	p := &peekedBody{body: resp.Body, buf: make([]byte, 0, size), filled: make(chan struct{})}
 	announced := resp.Trailer.Clone()
 	resp.Body = p
 	go p.fill()
-	p.await(ctx)
+	p.await(ctx, resp.Request)
 	p.keepTrailer(resp, announced)
 	return p.peeked()
 }
@@ -95,24 +95,35 @@ func (p *peekedBody) endLocked() error {
 
 // fill reads ahead until the body ends, maxPeek is reached or it is stopped.
 func (p *peekedBody) fill() {
-	defer close(p.filled)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for empty := 0; p.err == nil && len(p.buf) < maxPeek && !p.stopped && empty < maxEmptyReads; empty++ {
-		if len(p.buf) == cap(p.buf) {
-			grown := make([]byte, len(p.buf), min(4*cap(p.buf), maxPeek))
-			copy(grown, p.buf)
-			p.buf = grown
+	defer close(p.filled) // should the Read end this goroutine, too
+	for empty := 0; empty < maxEmptyReads; empty++ {
+		room := p.room()
+		if room == nil {
+			return
 		}
-		room := p.buf[len(p.buf):cap(p.buf)]
-		p.mu.Unlock()
 		n, err := safeRead(p.body, room)
 		p.mu.Lock()
 		p.buf, p.err = p.buf[:len(p.buf)+n], err
+		p.mu.Unlock()
 		if n > 0 {
 			empty = 0
 		}
 	}
+}
+
+// room is where the next Read of fill goes; nil if there is to be none.
+func (p *peekedBody) room() []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err != nil || len(p.buf) >= maxPeek || p.stopped {
+		return nil
+	}
+	if len(p.buf) == cap(p.buf) {
+		grown := make([]byte, len(p.buf), min(4*cap(p.buf), maxPeek))
+		copy(grown, p.buf)
+		p.buf = grown
+	}
+	return p.buf[len(p.buf):cap(p.buf)]
 }
 
 // safeRead is a Read that cannot end the program: a panic in this goroutine could
@@ -130,7 +141,7 @@ func safeRead(r io.Reader, b []byte) (n int, err error) {
 }
 
 // await waits for fill, and stops it when it takes too long.
-func (p *peekedBody) await(ctx context.Context) {
+func (p *peekedBody) await(ctx context.Context, req *http.Request) {
 	runtime.Gosched() // most bodies are there already: save the timer
 	select {
 	case <-p.filled:
@@ -143,6 +154,7 @@ func (p *peekedBody) await(ctx context.Context) {
 	case <-p.filled:
 		return
 	case <-ctx.Done():
+	case <-cancelOf(req):
 	case <-late.C:
 	}
 	p.mu.Lock()

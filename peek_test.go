@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -371,5 +373,54 @@ func TestTrailerOfAnErrorComesWithTheEndOfItsBody(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A server may announce whatever net/http can parse.
+func TestAbsurdContentLengthIsNoHarm(t *testing.T) {
+	for _, length := range []int64{math.MaxInt64, math.MaxInt64 - 1, 1 << 40, maxPeek, maxPeek - 1, -1, math.MinInt64} {
+		resp := failed(404, io.NopCloser(strings.NewReader("the body")))
+		resp.ContentLength = length
+		if o := Classify(resp, nil); o.Class != ClassNotFound {
+			t.Errorf("%d: %v", length, o.Class)
+		}
+		if b, err := io.ReadAll(resp.Body); string(b) != "the body" || err != nil || resp.ContentLength != length {
+			t.Errorf("%d: %q, %v; ContentLength is %d", length, b, err, resp.ContentLength)
+		}
+	}
+}
+
+func TestCancelEndsTheLookAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		silent, w := io.Pipe()
+		defer w.Close()
+		c := &Classifier{Base: roundTripFunc(func(req *http.Request) (*http.Response, error) { return failed(503, silent), nil })}
+		req, cancel := get(t, "a.example"), make(chan struct{})
+		req.Cancel = cancel //lint:ignore SA1019 http.Client closes it at its Timeout
+		time.AfterFunc(100*time.Millisecond, func() { close(cancel) })
+		start := time.Now()
+		resp, err := c.RoundTrip(req)
+		if took := time.Since(start); took != 100*time.Millisecond || err != nil {
+			t.Errorf("%v after %v", err, took)
+		}
+		resp.Body.Close()
+	})
+}
+
+// The goroutine that reads ahead ends, as with t.FailNow in a body's Read.
+func TestReadThatEndsItsGoroutineEndsTheLookAhead(t *testing.T) {
+	first := true
+	resp := failed(503, readerFunc(func([]byte) (int, error) {
+		if first {
+			first = false
+			runtime.Goexit()
+		}
+		return 0, io.EOF
+	}))
+	if o := Classify(resp, nil); o.Class != ClassOverloaded {
+		t.Error(o.Class)
+	}
+	if b, err := io.ReadAll(resp.Body); len(b) > 0 || err != nil {
+		t.Errorf("%q, %v", b, err)
 	}
 }

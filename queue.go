@@ -69,7 +69,7 @@ type request struct {
 	batch bool
 	began time.Time // when its call began
 
-	maxWait  time.Duration // since began; negative: no waiting at all
+	maxWait  time.Duration // what is left of it; negative: no waiting at all
 	deadline time.Time     // of its context; zero if none
 	maxQueue int
 	observe  bool
@@ -124,7 +124,7 @@ func (q *queue) admit(now time.Time, key string, w *waiter, r request) (expected
 			return refuse("deadline")
 		}
 	}
-	if until := r.began.Add(r.maxWait); !r.batch && (w.giveUp.IsZero() || until.Before(w.giveUp)) {
+	if until := now.Add(r.maxWait); !r.batch && (w.giveUp.IsZero() || until.Before(w.giveUp)) {
 		w.giveUp, w.deadline = until, false
 		if r.maxWait < 0 || at.After(until) {
 			return refuse("wait")

@@ -88,16 +88,18 @@ func (l *Limiter) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func (l *Limiter) roundTrip(req *http.Request, now time.Time) (*http.Response, error) {
+	handed := false
+	defer closeUnless(&handed, req)
 	out, a, owned := joinAttempt(req, roleLimiter, now)
 	var buf [keyBuf]byte
 	name := l.appendKey(buf[:0], out)
 	if len(name) == 0 {
 		if gate := a.gate.Load(); gate != nil { // what no budget holds back counts for a circuit all the same
 			if err := gate.enter(now); err != nil {
-				closeBody(req)
 				return nil, err
 			}
 		}
+		handed = true
 		resp, err := forward(l.Base, out, now)
 		v := settle(a, out, resp, err)
 		if v.Class != ClassRefused {
@@ -114,18 +116,12 @@ func (l *Limiter) roundTrip(req *http.Request, now time.Time) (*http.Response, e
 	q, key := entry.value, entry.key
 	a.key.Store(&entry.key)
 
-	sent := false
-	defer func() {
-		if !sent { // or Base panicked
-			closeBody(req)
-		}
-	}()
 	w, now, err := l.admit(now, q, key, out, a)
 	if err != nil {
 		return nil, err
 	}
+	handed = true
 	resp, v, err := l.send(now, q, key, out, a, w)
-	sent = true
 	if owned {
 		a.finish(out, resp, v)
 	}
@@ -146,7 +142,7 @@ func (l *Limiter) admit(now time.Time, q *queue, key string, req *http.Request, 
 		route:    routeOf(req),
 		batch:    priorityOf(ctx) == PriorityBatch,
 		began:    a.began,
-		maxWait:  l.maxWait(),
+		maxWait:  l.patience(a),
 		deadline: deadline,
 		maxQueue: l.maxQueue(),
 		observe:  l.Observe,
@@ -172,7 +168,9 @@ func (l *Limiter) admit(now time.Time, q *queue, key string, req *http.Request, 
 			return nil, now, err
 		}
 		a.sending()
+		since := now
 		now = time.Now()
+		a.held.Add(int64(now.Sub(since)))
 	}
 	if gate := a.gate.Load(); gate != nil {
 		if err := gate.enter(now); err != nil {
@@ -199,8 +197,7 @@ func wait(req *http.Request, a *attempt, w *waiter) error {
 			return err
 		case <-ctx.Done():
 			return ended(ctx)
-		//lint:ignore SA1019 http.Client closes it at its Timeout
-		case <-req.Cancel:
+		case <-cancelOf(req):
 			return context.Canceled
 		case <-opened:
 			if err := gate.enter(time.Now()); err != nil {
@@ -221,7 +218,7 @@ func (l *Limiter) send(sent time.Time, q *queue, key string, req *http.Request, 
 	resp, err := forward(l.Base, req, sent)
 	v := settle(a, req, resp, err)
 	now := v.now()
-	ans := &ending{Outcome: v.Outcome, unsent: v.Class == ClassRefused || err != nil && unsent(err)}
+	ans := &ending{Outcome: v.Outcome, unsent: v.Class == ClassRefused || err != nil && unsent(err) && !unsent(context.Cause(req.Context()))}
 	for i := range v.Quotas {
 		if !v.Quotas[i].absolute.IsZero() {
 			ans.date = dateOf(resp)
@@ -339,6 +336,15 @@ func (l *Limiter) maxWait() time.Duration {
 		return defaultMaxWait
 	}
 	return l.MaxWait
+}
+
+// patience is what is left of MaxWait: the attempts of a call may all be held back.
+func (l *Limiter) patience(a *attempt) time.Duration {
+	most := l.maxWait()
+	if most < 0 {
+		return most
+	}
+	return max(most-time.Duration(a.held.Load()), 0)
 }
 
 func (l *Limiter) maxQueue() int {

@@ -3,6 +3,7 @@ package steadyhttp
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -387,4 +388,60 @@ func TestErrorDoesNotShowThatNobodyCountsTokens(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 	})
+}
+
+// As errgroup does when one call is refused: the others were sent.
+func TestCauseOfAContextIsNotWhatBecameOfTheRequest(t *testing.T) {
+	for name, cause := range map[string]error{
+		"a limit": &LimitError{Reason: "wait"}, "an open circuit": &OpenError{}, "a dial": &net.OpError{Op: "dial", Err: errors.New("refused")},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			l := &Limiter{Requests: []Rate{{N: 10, Per: time.Hour, Burst: 10}}, Base: tracedBase(func(req *http.Request) (*http.Response, error) {
+				<-req.Context().Done()
+				return nil, context.Cause(req.Context())
+			})}
+			var class Class
+			rt := Traced(&Retrier{Base: &Breaker{Base: l}}, &Trace{Attempted: func(i AttemptInfo) { class = i.Outcome.Class }})
+			ctx, cancel := context.WithCancelCause(t.Context())
+			time.AfterFunc(time.Second, func() { cancel(cause) })
+			req := edgeRequest(t, ctx)
+			req.Header.Set(sdkRetryCount, "0")
+			if resp, err := rt.RoundTrip(req); resp != nil || err != cause {
+				t.Errorf("%s: %v, %v", name, resp, err)
+			}
+			if left := l.Quotas(edgeRequest(t, t.Context()))[0].Remaining; left != 9 || class != ClassCanceled {
+				t.Errorf("%s: %d of 10 left, %v", name, left, class)
+			}
+		})
+	}
+}
+
+// An attempt of a minute and a half is nothing that the Limiter has to do with.
+func TestMaxWaitIsOfWhatTheLimiterHolds(t *testing.T) {
+	for _, c := range []struct{ attempt, period, took time.Duration }{
+		{95 * time.Second, 100 * time.Second, 100 * time.Second}, // held for 5 s
+		{5 * time.Second, 100 * time.Second, 0},                  // to be held for 95 s
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			broken, n := errors.New("broken"), 0
+			r := &Retrier{MinDelay: -1, Base: &Limiter{
+				Requests: []Rate{{N: 1, Per: c.period, Burst: 1}},
+				Base: tracedBase(func(req *http.Request) (*http.Response, error) {
+					if n++; n == 1 {
+						time.Sleep(c.attempt)
+						return nil, broken
+					}
+					return answer(req, 200), nil
+				}),
+			}}
+			start := time.Now()
+			resp, err := r.RoundTrip(listModels(t, t.Context()))
+			var limit *LimitError
+			switch {
+			case c.took == 0 && (!errors.As(err, &limit) || limit.Reason != "wait"),
+				c.took > 0 && (err != nil || resp.StatusCode != 200 || time.Since(start).Round(time.Second) != c.took):
+				t.Errorf("attempt of %v: %v, %v after %v", c.attempt, resp, err, time.Since(start))
+			}
+		})
+	}
 }

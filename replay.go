@@ -174,25 +174,34 @@ func (l *loan) GetBody() (io.ReadCloser, error) {
 		return body, err
 	}
 	c := &lentBody{loan: l, body: body, length: -1}
-	for _, forgotten := range l.keep(c) {
-		forgotten.Close()
-	}
+	l.mu.Lock()
+	l.copies = append(slices.DeleteFunc(l.copies, func(old *lentBody) bool { return old.closed }), c)
+	l.mu.Unlock()
+	l.forget(maxUnread)
 	return c, nil
 }
 
-// keep adds a copy, and returns those before it that nobody has read: after a
-// GOAWAY net/http asks for two and sends one. A copy that was read stays, because
-// a base that hedges sends several at once.
-func (l *loan) keep(c *lentBody) (forgotten []*lentBody) {
+// maxUnread is how many copies may wait to be read: a base that hedges obtains
+// several before it sends one. After a GOAWAY net/http obtains two and sends the
+// second, any number of times.
+const maxUnread = 8
+
+// forget closes the copies that nobody has read, but for the last n.
+func (l *loan) forget(n int) {
+	var forgotten []*lentBody
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.copies = append(slices.DeleteFunc(l.copies, func(old *lentBody) bool {
-		if !old.used {
-			forgotten = append(forgotten, old)
+	for _, c := range slices.Backward(l.copies) {
+		if c.used || c.closed {
+			continue
 		}
-		return old.closed || !old.used
-	}), c)
-	return forgotten
+		if n--; n < 0 {
+			forgotten = append(forgotten, c)
+		}
+	}
+	l.mu.Unlock()
+	for _, c := range forgotten {
+		c.Close()
+	}
 }
 
 // enter counts a use of the caller's code that begins, of b if it is not nil, and

@@ -352,28 +352,48 @@ func TestBodyThatTheBaseObtainedIsClosed(t *testing.T) {
 	})
 }
 
-func TestCopyThatTheBaseForgetsIsClosedAndOneThatItSendsIsNot(t *testing.T) {
+func TestCopiesThatTheBaseForgetsAreClosedAndThoseThatItSendsAreNot(t *testing.T) {
 	b := &bodies{text: chatCall}
+	var open int
 	hedging := roundTripFunc(func(req *http.Request) (*http.Response, error) {
 		req.Body.Close()
-		req.GetBody()
-		sent, _ := req.GetBody()
-		if b.all[1].n.Load() != 1 {
-			t.Error("the forgotten copy is open")
+		var copies []io.ReadCloser // all of them before one is sent
+		for range 3 {
+			c, _ := req.GetBody()
+			copies = append(copies, c)
 		}
-		sent.Read(make([]byte, 1))
-		hedge, _ := req.GetBody()
-		if b.all[2].n.Load() != 0 {
-			t.Error("a copy that is being sent was closed")
+		sent, hedge := copies[1], copies[2]
+		for _, c := range []io.Reader{sent, hedge} {
+			if _, err := c.Read(make([]byte, 1)); err != nil {
+				t.Error(err)
+			}
+		}
+		for range 100 { // as net/http does after each GOAWAY
+			req.GetBody()
+		}
+		for _, c := range b.all {
+			if c.n.Load() == 0 {
+				open++
+			}
 		}
 		sent.Close()
 		hedge.Close()
+		last, _ := req.GetBody()
+		t.Cleanup(func() {
+			if _, err := last.Read(make([]byte, 1)); err != nil {
+				t.Errorf("a copy that is sent after the response: %v", err)
+			}
+			last.Close()
+			b.checkClosed(t, 105)
+		})
 		return replyWith(200)(req)
 	})
 	if _, err := (&Retrier{Base: hedging}).RoundTrip(b.request(t)); err != nil {
 		t.Fatal(err)
 	}
-	b.checkClosed(t, 4)
+	if open != 2+maxUnread {
+		t.Errorf("%d copies are open at a time", open)
+	}
 }
 
 // cohere-go sends the same request again, whose body the first sending has used
@@ -401,7 +421,7 @@ func TestRequestThatIsSentTwiceHasItsBodyTwice(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			drain(resp)
+			drain(req, resp)
 		}
 		if strings.Join(got, " ") != "whole whole whole" {
 			t.Errorf("at most %d attempts: the server got %q", attempts, got)

@@ -96,7 +96,7 @@ func WithoutRetry(ctx context.Context) context.Context {
 // that ended before another.
 func (r *Retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 	if r.MaxAttempts < 0 || req.Context().Value(withoutRetryKey{}) != nil || req.URL == nil || req.Header == nil {
-		return baseOf(r.Base).RoundTrip(req)
+		return ask(r.Base, req)
 	}
 	now := time.Now()
 	s := r.begin(req, now)
@@ -115,5 +115,5 @@ func (r *Retrier) CloseIdleConnections() { closeIdle(r.Base) }
 func (r *Retrier) hostOf(req *http.Request) *retryShare {
 	r.once.Do(func() { r.hosts.make = func(string) *retryShare { return new(retryShare) } })
 	var buf [keyBuf]byte
-	return r.hosts.get(append(buf[:0], req.URL.Host...))
+	return r.hosts.get(appendHost(buf[:0], req))
 }

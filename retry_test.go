@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -543,4 +544,48 @@ func TestRequestThatSaysNothingIsTheBasesToRefuse(t *testing.T) {
 			t.Errorf("%+v: %v after %d requests", req, err, base.sent())
 		}
 	}
+}
+
+// Wherever the call waits for its next attempt.
+func TestLastAttemptIsKeptWhenTheContextEndsBelow(t *testing.T) {
+	for name, wrap := range map[string]func(base http.RoundTripper) http.RoundTripper{
+		"in a queue": func(base http.RoundTripper) http.RoundTripper {
+			return &Limiter{Requests: []Rate{{N: 1, Per: time.Minute, Burst: 1}}, Base: base}
+		},
+		"at an open circuit": func(base http.RoundTripper) http.RoundTripper {
+			return &Breaker{Failures: 1, Pause: 10 * time.Second, Base: base}
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			base := &repliesBase{replies: []reply{replyError(&brokenError{})}}
+			ctx, cancel := context.WithCancel(WithPriority(t.Context(), PriorityBatch))
+			time.AfterFunc(5*time.Second, cancel)
+			resp, err := (&Retrier{MinDelay: -1, Base: wrap(base)}).RoundTrip(getModels(t).WithContext(ctx))
+			var last *brokenError
+			var said interface{ Outcome() Outcome }
+			if resp != nil || !errors.Is(err, context.Canceled) || !errors.As(err, &last) || !errors.As(err, &said) || said.Outcome().Class != ClassNetwork {
+				t.Errorf("%s: %v, %v", name, resp, err)
+			}
+			if got := OutcomeOf(nil, err).Class; got != ClassCanceled || base.sent() != 1 {
+				t.Errorf("%s: %v after %d requests", name, got, base.sent())
+			}
+		})
+	}
+}
+
+// A server that redirects can make a client ask for hosts of any length.
+func TestHostsOfAnyLengthAreForgotten(t *testing.T) {
+	rt := NewTransport(serverWith(200))
+	before := heapInUse()
+	for i := range 30 {
+		resp, err := rt.RoundTrip(get(t, "127.0.0.1:"+strings.Repeat("0", 1<<18+i)+"80"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+	}
+	if grown := int64(heapInUse()) - int64(before); grown > 1<<20 {
+		t.Errorf("%d KiB after 30 calls", grown>>10)
+	}
+	runtime.KeepAlive(rt)
 }

@@ -69,7 +69,7 @@ func (r *Retrier) next(s standing, now time.Time) plan {
 		return plan{}
 	default:
 		p.at = s.RetryAt
-		late := p.at.Add(time.Duration(s.random * float64(min(wait/10, maxJitter))))
+		late := p.at.Add(time.Duration(s.random * float64(min(wait/10, maxJitter, r.maxDelay()-wait))))
 		if s.inTime(late) {
 			p.at = late
 		}

@@ -55,6 +55,8 @@ func TestNextAttempt(t *testing.T) {
 			again: true, min: 5 * time.Second, max: 5500 * time.Millisecond, flags: "dc"},
 		{name: "server's time, far off", s: standing{spent: 1}, o: at(failed, 60*time.Second),
 			again: true, min: 60 * time.Second, max: 61 * time.Second, flags: "dc"},
+		{name: "jitter does not pass MaxDelay", retrier: &Retrier{MaxDelay: 10 * time.Second}, s: standing{spent: 1}, o: at(failed, 10*time.Second-1),
+			again: true, min: 10*time.Second - 1, max: 10 * time.Second, flags: "dc"},
 		{name: "server's time is shorter than MinDelay", s: standing{spent: 1}, o: at(denied, 20*time.Millisecond),
 			again: true, min: 20 * time.Millisecond, max: 22 * time.Millisecond, flags: "c"},
 		{name: "server's time has come", s: standing{spent: 1}, o: at(failed, 0),

@@ -634,3 +634,86 @@ func TestWireClientTimeoutIsNamedWhileTheBodyIsRead(t *testing.T) {
 		}
 	}
 }
+
+// net/http may still write the body of an attempt when its response is there. What
+// looks for a model in it looks at another.
+func TestWireModelIsLookedForInACopy(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { rw.WriteHeader(500) }))
+	defer s.Close()
+	late := `{"messages":["` + strings.Repeat("x", 1<<20) + `"],"model":"m"}`
+	var served int
+	r := &Retrier{MinDelay: time.Millisecond, MaxAttempts: 2, Base: roundTripFunc(func(req *http.Request) (*http.Response, error) {
+		served++
+		return s.Client().Transport.RoundTrip(req)
+	})}
+	for range 5 {
+		req := postChat(t, late)
+		req.URL.Host = s.Listener.Addr().String()
+		if resp, err := r.RoundTrip(req); err == nil { // or the connection was reset, as the server did not read
+			resp.Body.Close()
+		}
+	}
+	if served != 10 {
+		t.Errorf("%d attempts of 5 calls", served)
+	}
+}
+
+// A response that comes while the body is being sent is the last one if the call is
+// not repeated, and needs its connection.
+func TestWireUploadGoesOnIfTheCallIsNotRepeated(t *testing.T) {
+	const errorText = 70_000 // more than is looked at
+	received := make(chan string, 1)
+	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		http.NewResponseController(rw).EnableFullDuplex()
+		rw.WriteHeader(500)
+		io.WriteString(rw, strings.Repeat("e", errorText))
+		rw.(http.Flusher).Flush()
+		n, err := io.Copy(io.Discard, r.Body)
+		received <- fmt.Sprint(n, " ", err)
+		io.WriteString(rw, "the end")
+	}))
+	defer s.Close()
+	text := strings.Repeat("upload", 20_000)
+	upload := func() io.ReadCloser {
+		left := strings.NewReader(text)
+		return readerFunc(func(p []byte) (int, error) { // takes its time, and is of no type that is known
+			time.Sleep(time.Millisecond)
+			return left.Read(p[:min(len(p), 2000)])
+		})
+	}
+	spent := &Retrier{Base: s.Client().Transport}
+	for name, tt := range map[string]struct {
+		retrier *Retrier
+		path    string
+		content string
+	}{
+		"not for inference":    {&Retrier{Base: s.Client().Transport}, "/things", "application/json"},
+		"not in JSON":          {&Retrier{Base: s.Client().Transport}, "/2010/messages", "text/plain"},
+		"no model, was read":   {&Retrier{Base: &Limiter{Base: s.Client().Transport}}, "/v1/messages", "application/json"},
+		"a model, none left":   {spent, "/v1/models/m:generateContent", "application/json"},
+		"its function says so": {&Retrier{Base: s.Client().Transport, Replayable: func(*http.Request) bool { return false }}, "/v1/messages", "application/json"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+tt.path, upload())
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.ContentLength, req.GetBody = int64(len(text)), func() (io.ReadCloser, error) { return upload(), nil }
+			req.Header.Set("Content-Type", tt.content)
+			for now := time.Now(); tt.retrier == spent; { // the floor of the share
+				if ok, _ := spent.hostOf(req).take(defaultShare, now); !ok {
+					break
+				}
+			}
+			resp, err := tt.retrier.RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if got, want := <-received, fmt.Sprint(len(text), " ", nil); got != want || len(b) != errorText+len("the end") || err != nil {
+				t.Errorf("the server received %s; the client %d bytes, %v", got, len(b), err)
+			}
+		})
+	}
+}

@@ -24,6 +24,7 @@ type series struct {
 	batch    bool
 	alone    bool // there can be no further attempt
 	given    bool // the body needs no loan
+	handed   bool // it is for the base to close
 	other    bool // the last attempt was sent with another body than the caller's
 	gaveUp   bool // the caller did, before the next attempt
 	returned bool // to the caller
@@ -38,6 +39,7 @@ type series struct {
 	err     error
 	verdict *verdict
 	took    time.Duration // measured for the Trace
+	heard   *verdict      // on the last attempt that was sent; nil if none was
 
 	// What is planned for the next one.
 	plan plan
@@ -45,8 +47,6 @@ type series struct {
 
 	length int64 // of the body, if an attempt read it to its end; else -1
 }
-
-var errNoResponse = errors.New("steadyhttp: the base returned neither a response nor an error")
 
 // begin begins the series of a call.
 func (r *Retrier) begin(req *http.Request, now time.Time) series {
@@ -67,18 +67,12 @@ func (s *series) try(now time.Time) {
 	if hasBody(s.req) && !s.alone {
 		s.lend(s.out)
 	}
+	s.handed = true
 	resp, err := forward(s.Base, s.out, now)
 	if s.trace != nil {
 		s.took = time.Since(now)
 	}
 
-	switch {
-	case resp != nil && err != nil:
-		drain(resp)
-		resp = nil
-	case resp == nil && err == nil:
-		err = errNoResponse
-	}
 	if t := s.attempt.timeout; t != nil && !t.stop() {
 		resp, err = nil, timedOutError(resp, err)
 	}
@@ -90,11 +84,23 @@ func (s *series) try(now time.Time) {
 	if s.verdict.Class == ClassRefused {
 		return
 	}
+	if s.heldBack() {
+		s.gaveUp = s.heard != nil
+		return
+	}
+	s.heard = s.verdict
 	s.sent++
 	s.host.ended(s.verdict.tally())
 	if s.attempt.taken.Load()&uint32(roleBreaker|roleLimiter|roleClassifier) == 0 {
 		report(s.attempt, s.req, &s.verdict.Outcome, err, now, now.Add(s.took))
 	}
+}
+
+// heldBack tells whether the caller gave up while a layer below held the attempt
+// back: it takes part in what it sends, and tells of that.
+func (s *series) heldBack() bool {
+	taken := role(s.attempt.taken.Load())
+	return s.err != nil && taken&(roleBreaker|roleLimiter) != 0 && taken&roleReported == 0 && s.over()
 }
 
 // newAttempt makes what the layers below know the next attempt by. It belongs to
@@ -152,12 +158,16 @@ func (s *series) next() bool {
 	if s.alone || s.verdict.Class == ClassSuccess || s.over() || s.loan != nil && s.loan.differs() {
 		return false
 	}
-	now := time.Now()
-	s.plan = s.Retrier.next(s.standing(), now)
-	switch p := &s.plan; {
+	s.plan = s.Retrier.next(s.standing(), time.Now())
+	p, may, unsure := &s.plan, true, false
+	if p.doubtful {
+		may, unsure = s.replayable()
+	}
+	switch { // the body is taken away from the last attempt at the end, for it may be the last
 	case !p.again,
-		p.doubtful && !s.replayable(),
+		!may,
 		p.charged && !s.takeShare(),
+		unsure && !s.namesModel(),
 		!s.rewind():
 		p.again = false
 		return false
@@ -189,19 +199,41 @@ func (s *series) standing() standing {
 }
 
 // replayable tells whether the request may be repeated though the server may have
-// acted on it.
-func (s *series) replayable() bool {
+// acted on it. If unsure, that is for its body to say, which no layer has read yet.
+func (s *series) replayable() (may, unsure bool) {
 	switch {
 	case s.Replayable != nil:
-		return s.Replayable(s.req)
+		return s.Replayable(s.req), false
 	case repeatable(s.req):
-		return true
+		return true, false
 	case !inference(s.req):
+		return false, false
+	case pathModel(s.req.URL.Path) != "":
+		return true, false
+	case !hasBody(s.req) || !mayBeJSON(s.req.Header):
+		return false, false
+	}
+	if f, known := s.attempt.facts.known(s.req); known {
+		return f.model != "", false
+	}
+	return true, true
+}
+
+// namesModel looks for a model in the body, which must no longer be in use for that.
+func (s *series) namesModel() bool {
+	if !s.reclaim() {
 		return false
 	}
-	// The model may be in the body, and if no layer has looked yet, looking for
-	// it uses GetBody.
-	return s.reclaim() && ModelKey(s.req.WithContext(s.attempt)) != ""
+	look := s.req.WithContext(s.attempt)
+	if s.given { // net/http may still read the one that was sent
+		body, err := s.req.GetBody()
+		if err != nil || body == nil {
+			return false
+		}
+		defer body.Close()
+		look.Body = body
+	}
+	return ModelKey(look) != ""
 }
 
 // takeShare takes a retry out of the host's share. A batch call waits until there
@@ -237,8 +269,7 @@ func (s *series) reclaim() bool {
 		return true
 	}
 	s.loan.end()
-	//lint:ignore SA1019 http.Client closes it at its Timeout
-	s.gaveUp = !s.loan.settled(s.req.Context(), s.req.Cancel)
+	s.gaveUp = !s.loan.settled(s.req.Context(), cancelOf(s.req))
 	return !s.gaveUp
 }
 
@@ -290,8 +321,7 @@ func (s *series) sleep(t time.Time, wake <-chan struct{}) bool {
 		case <-timer.C:
 		case <-wake:
 		case <-s.req.Context().Done():
-		//lint:ignore SA1019 http.Client closes it at its Timeout
-		case <-s.req.Cancel:
+		case <-cancelOf(s.req):
 		}
 	}
 	s.gaveUp = s.over()
@@ -303,8 +333,7 @@ func (s *series) over() bool {
 	select {
 	case <-s.req.Context().Done():
 		return true
-	//lint:ignore SA1019 http.Client closes it at its Timeout
-	case <-s.req.Cancel:
+	case <-cancelOf(s.req):
 		return true
 	default:
 		return false
@@ -332,6 +361,9 @@ func (s *series) finish() (*http.Response, error) {
 	if t := s.attempt.timeout; t != nil {
 		releaseAtEnd(s.resp, t.cancel)
 	}
+	if s.loan != nil {
+		s.loan.forget(1) // the last may be on its way
+	}
 	noticeAtRead(s.req, s.resp)
 	if s.other || s.attempt.timeout != nil {
 		handBack(s.req, s.resp, s.verdict)
@@ -345,7 +377,11 @@ func (s *series) finish() (*http.Response, error) {
 // interrupt makes the call one that the caller gave up.
 func (s *series) interrupt() {
 	ctx := s.req.Context()
-	err := &interruptedError{ended: ended(ctx), last: s.err, outcome: s.verdict.Outcome}
+	last := s.verdict
+	if s.heard != nil {
+		last = s.heard
+	}
+	err := &interruptedError{ended: ended(ctx), last: last.err, outcome: last.Outcome}
 	if s.resp != nil && s.resp.Body != nil {
 		s.resp.Body.Close()
 	}
@@ -355,7 +391,7 @@ func (s *series) interrupt() {
 
 // discard drops the response of an attempt that is followed by another.
 func (s *series) discard() {
-	drain(s.resp)
+	drain(s.req, s.resp)
 	s.resp = nil
 	if t := s.attempt.timeout; t != nil {
 		t.cancel(nil)
@@ -381,7 +417,7 @@ func (s *series) release() {
 	switch {
 	case s.loan != nil:
 		s.loan.end()
-	case s.err == nil: // a panic: nobody else closes it
+	case !s.handed: // for a panic
 		closeBody(s.req)
 	}
 }

@@ -59,11 +59,23 @@ func readFacts(req *http.Request, brief bool) found {
 	f := &a.call.facts
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.of != req.URL || f.length != req.ContentLength || f.found.brief && !brief {
+	if !f.areOf(req) || f.found.brief && !brief {
 		f.found = scanBody(req, brief)
 		f.of, f.length = req.URL, req.ContentLength
 	}
 	return f.found
+}
+
+// areOf tells whether it was the body of req, or of a copy of it, that was read.
+func (f *bodyFacts) areOf(req *http.Request) bool {
+	return f.of == req.URL && f.length == req.ContentLength
+}
+
+// known is what was found in the body of req, if it was read.
+func (f *bodyFacts) known(req *http.Request) (found, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.found, f.areOf(req)
 }
 
 // mayBeJSON tells whether a body with the header h is worth looking at. Without

@@ -115,9 +115,9 @@ type traced struct {
 func (t *traced) RoundTrip(req *http.Request) (*http.Response, error) {
 	out := req
 	if t.trace != nil {
-		out = req.WithContext(WithTrace(req.Context(), t.trace))
+		out = req.WithContext(WithTrace(plain(req.Context()), t.trace))
 	}
-	resp, err := baseOf(t.base).RoundTrip(out)
+	resp, err := ask(t.base, out)
 	if v := verdictOn(nil, resp, nil); v != nil {
 		handBack(req, resp, v)
 	} else if resp != nil {

@@ -20,6 +20,7 @@ import (
 // canned is a base that gives every request the same response.
 func canned(status int, header http.Header, body string) tracedBase {
 	return func(req *http.Request) (*http.Response, error) {
+		closeBody(req)
 		return &http.Response{
 			StatusCode: status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: header.Clone(),
 			Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)), Request: req,

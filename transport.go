@@ -34,6 +34,7 @@
 package steadyhttp
 
 import (
+	"errors"
 	"net/http"
 	"time"
 )
@@ -65,7 +66,36 @@ func forward(base http.RoundTripper, req *http.Request, now time.Time) (*http.Re
 	case *Classifier:
 		return layer.roundTrip(req, now)
 	}
-	return baseOf(base).RoundTrip(req)
+	return ask(base, req)
+}
+
+var errNoResponse = errors.New("steadyhttp: the base returned neither a response nor an error")
+
+// ask sends req to base, and makes of what comes back what it should be: either a
+// response, with a body and a request, or an error.
+func ask(base http.RoundTripper, req *http.Request) (*http.Response, error) {
+	handed := false
+	defer closeUnless(&handed, req) // should it panic
+	resp, err := baseOf(base).RoundTrip(req)
+	handed = true
+	switch {
+	case resp == nil && err == nil:
+		return nil, errNoResponse
+	case resp == nil:
+		return nil, err
+	case err != nil:
+		if resp.Body != nil {
+			resp.Body.Close()
+		}
+		return nil, err
+	}
+	if resp.Body == nil {
+		resp.Body = http.NoBody
+	}
+	if resp.Request == nil {
+		resp.Request = req
+	}
+	return resp, nil
 }
 
 // closeIdle forwards CloseIdleConnections to a base that has it.
@@ -75,8 +105,14 @@ func closeIdle(base http.RoundTripper) {
 	}
 }
 
-// closeBody closes the body of a request that will not be sent, as the
-// RoundTripper contract demands on every path.
+// closeUnless is deferred by whoever has to close the body of req until it is handed
+// on: that is on every path, as the RoundTripper contract demands.
+func closeUnless(handed *bool, req *http.Request) {
+	if !*handed {
+		closeBody(req)
+	}
+}
+
 func closeBody(req *http.Request) {
 	if req.Body != nil {
 		req.Body.Close()
