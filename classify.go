@@ -65,14 +65,13 @@ func (c Class) String() string {
 type Outcome struct {
 	Class     Class
 	Retryable bool      // the identical request may succeed later, judged from the response alone
+	stated    bool      // RetryAt is the response's own word, not only the reset of a quota
 	RetryAt   time.Time // when the server asks to come back; zero if it did not say
 	Quotas    []Quota   // what the headers say is left, or those that the body quotes
 
 	// The API's own words; "" if absent. They are cut to a sensible length, and may
 	// quote the request: think before logging a Message.
 	Code, Type, Message, Param, RequestID string
-
-	stated bool // RetryAt is the response's own word, not only the reset of a quota
 }
 
 // Quota is what a server said of one of its limits.
