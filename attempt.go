@@ -207,16 +207,21 @@ func deliver(a *attempt, req *http.Request, resp *http.Response, err error, v *v
 func settle(a *attempt, req *http.Request, resp *http.Response, err error) *verdict {
 	v := verdictOn(a, resp, err)
 	if v == nil {
-		v = &verdict{}
-		if err != nil {
-			v.Outcome = classifyEnded(req.Context(), err)
-		} else {
-			a.answered(resp)
-			v.Outcome = Classify(resp, nil)
-		}
+		v = &verdict{Outcome: a.classify(req, resp, err, time.Now())}
 		deliver(a, req, resp, err, v)
 	}
 	return v
+}
+
+// classify is Classify for what came of an attempt, whose AttemptTimeout is not that
+// of an error's body.
+func (a *attempt) classify(req *http.Request, resp *http.Response, err error, now time.Time) Outcome {
+	if err != nil {
+		return classifyEnded(req.Context(), err)
+	}
+	a.pauseTimeout()
+	defer a.restartTimeout()
+	return classify(req.Context(), now, resp)
 }
 
 // now is the time for a layer whose base returned with v: that of a success, of

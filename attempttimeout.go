@@ -15,13 +15,8 @@ type attemptTimeout struct {
 	after  time.Duration
 	timer  *time.Timer
 	cancel context.CancelCauseFunc
-	end    atomic.Uint32 // what came first: the headers or its end
+	over   atomic.Bool // it passed, or the headers came: whichever was first
 }
-
-const (
-	timeoutStopped uint32 = 1 + iota
-	timeoutPassed
-)
 
 // startTimeout returns ctx with a timeout that runs from now. It must be stopped,
 // and its cancel called once nothing of the attempt is used any more.
@@ -29,7 +24,7 @@ func startTimeout(ctx context.Context, after time.Duration) (context.Context, *a
 	ctx, cancel := context.WithCancelCause(ctx)
 	t := &attemptTimeout{after: after, cancel: cancel}
 	t.timer = time.AfterFunc(after, func() {
-		if t.end.CompareAndSwap(0, timeoutPassed) {
+		if t.over.CompareAndSwap(false, true) {
 			cancel(errAttemptTimeout)
 		}
 	})
@@ -38,32 +33,27 @@ func startTimeout(ctx context.Context, after time.Duration) (context.Context, *a
 
 // stop ends the timeout, and tells whether it had not passed.
 func (t *attemptTimeout) stop() bool {
+	inTime := t.over.CompareAndSwap(false, true)
 	t.timer.Stop()
-	t.end.CompareAndSwap(0, timeoutStopped)
-	return t.end.Load() == timeoutStopped
+	return inTime
 }
 
-// answered stops the AttemptTimeout of the Retrier, if there is one, when there are
-// response headers: what is read of an error's body to classify it comes after.
-func (a *attempt) answered(resp *http.Response) {
-	if resp != nil && a.timeout != nil {
-		a.timeout.stop()
-	}
-}
-
-// queued stops the AttemptTimeout for a while: the Limiter calls it when it begins
-// to hold the attempt back.
-func (a *attempt) queued() {
+// pauseTimeout stops the AttemptTimeout of the Retrier, if there is one, while the
+// attempt is not on its way: a queue holds it back, or its response is looked at.
+func (a *attempt) pauseTimeout() {
 	if a.timeout != nil {
 		a.timeout.timer.Stop()
 	}
 }
 
-// sending starts the AttemptTimeout anew: the Limiter calls it when it lets go of
-// an attempt that was queued.
-func (a *attempt) sending() {
-	if a.timeout != nil {
-		a.timeout.timer.Reset(a.timeout.after)
+// restartTimeout begins it anew, for what is sent now, or sent again by a layer
+// above that is not ours.
+func (a *attempt) restartTimeout() {
+	if t := a.timeout; t != nil && !t.over.Load() {
+		t.timer.Reset(t.after)
+		if t.over.Load() { // meanwhile
+			t.timer.Stop()
+		}
 	}
 }
 

@@ -243,3 +243,24 @@ func TestAttemptTimeoutIsNotThatOfAnErrorsBody(t *testing.T) {
 		})
 	}
 }
+
+// A layer that is not ours may send again what a Classifier has seen an answer to.
+func TestAttemptTimeoutIsThatOfRepetitionsBelow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		base := &repliesBase{replies: []reply{replyWith(503), hang(context.Cause)}}
+		classes := &Classifier{Base: base}
+		twice := roundTripFunc(func(req *http.Request) (*http.Response, error) {
+			resp, err := classes.RoundTrip(req)
+			if err == nil && resp.StatusCode == 503 {
+				resp.Body.Close()
+				return classes.RoundTrip(req)
+			}
+			return resp, err
+		})
+		start := time.Now()
+		_, err := (&Retrier{Base: twice, AttemptTimeout: 3 * time.Second, MaxAttempts: 1}).RoundTrip(getModels(t))
+		if took := time.Since(start); !errors.Is(err, errAttemptTimeout) || took != 3*time.Second {
+			t.Errorf("%v after %v", err, took)
+		}
+	})
+}

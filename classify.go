@@ -109,7 +109,6 @@ func (c *Classifier) roundTrip(req *http.Request, sent time.Time) (*http.Respons
 	out, a, owned := joinAttempt(req, roleClassifier, sent)
 	resp, err := ask(c.Base, out)
 	arrived := time.Now()
-	a.answered(resp)
 	judged := false
 	defer func() {
 		if !judged && resp != nil { // Classify or a hook panicked
@@ -121,14 +120,11 @@ func (c *Classifier) roundTrip(req *http.Request, sent time.Time) (*http.Respons
 	if c.Classify != nil {
 		v.Outcome = c.Classify(resp, err)
 	}
-	switch {
-	case err != nil:
-		ended := classifyEnded(out.Context(), err)
-		if v.Class == classUnset || ended.Class == ClassCanceled && out.Context().Err() != nil { // which only the context tells
-			v.Outcome = ended
+	if v.Class == classUnset || err != nil && out.Context().Err() != nil {
+		// That it is the caller who ended it, only the context tells.
+		if o := a.classify(out, resp, err, arrived); v.Class == classUnset || o.Class == ClassCanceled {
+			v.Outcome = o
 		}
-	case v.Class == classUnset:
-		v.Outcome = classify(out.Context(), arrived, resp)
 	}
 	deliver(a, out, resp, err, v)
 	report(a, req, &v.Outcome, err, sent, arrived)

@@ -163,11 +163,11 @@ func (l *Limiter) admit(now time.Time, q *queue, key string, req *http.Request, 
 		}
 	}
 	if w.turn != nil {
-		a.queued()
+		a.pauseTimeout()
 		if err := wait(req, a, w); err != nil {
 			return nil, now, err
 		}
-		a.sending()
+		a.restartTimeout()
 		since := now
 		now = time.Now()
 		a.held.Add(int64(now.Sub(since)))
