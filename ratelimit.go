@@ -55,8 +55,9 @@ type Limiter struct {
 	// negative means none.
 	MaxQueue int
 
-	// InFlight is how many requests of a key may be unanswered at a time; a
-	// response counts until its headers. Zero and below mean any number.
+	// InFlight is how many requests of a key may be unanswered at a time. A request
+	// counts until the headers of its response, or of an error's until its body
+	// has been looked at. Zero and below mean any number.
 	InFlight int
 
 	// Observe makes the Limiter learn and tell its Trace, but never hold back: to
@@ -261,7 +262,8 @@ func dateOf(resp *http.Response) time.Time {
 
 // Quotas is what the Limiter believes is left for such a request, of what headers
 // told and of its own ceilings: for metrics and tests. It is nil if there is
-// neither, as for a key that was never used.
+// neither, as for a key that was never used. The request must not be on its way: its
+// body may be looked at.
 func (l *Limiter) Quotas(req *http.Request) []Quota {
 	var buf [keyBuf]byte
 	q, ok := l.keys.peek(l.appendKey(buf[:0], req))
