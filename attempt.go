@@ -37,6 +37,17 @@ type call struct {
 	facts bodyFacts    // what one pass over the request's body found
 }
 
+// hold notes for how long in all the call has been held. Copies of its request may
+// be held at once.
+func (c *call) hold(held time.Duration) {
+	for {
+		before := c.held.Load()
+		if int64(held) <= before || c.held.CompareAndSwap(before, int64(held)) {
+			return
+		}
+	}
+}
+
 // attempt is one trip towards the wire. The outermost layer makes it and passes it
 // on as the context of its request, which saves an allocation. A foreign layer may
 // send several copies of that request at once, through like layers or others.

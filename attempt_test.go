@@ -5,7 +5,9 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -166,4 +168,48 @@ func TestRequestsInTheContextOfTheLastOneDoNotAddUp(t *testing.T) {
 			t.Errorf("%s: the context holds %d attempts", name, n)
 		}
 	}
+}
+
+// Copies that are held at once are held once.
+func TestCopiesShareMaxWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var n atomic.Int32
+		l := &Limiter{Base: roundTripFunc(func(req *http.Request) (*http.Response, error) {
+			switch n.Add(1) {
+			case 1:
+				return answer(req, 429, "Retry-After", "50"), nil
+			case 2, 3:
+				return answer(req, 429, "Retry-After", "20"), nil
+			}
+			return answer(req, 200), nil
+		})}
+		l.RoundTrip(getModels(t))
+		inner := &Retrier{MinDelay: -1, Base: l}
+		h := &hedging{bases: [2]http.RoundTripper{inner, inner}}
+		resp, err := (&Classifier{Base: h}).RoundTrip(getModels(t))
+		if err != nil || resp.StatusCode != 200 { // after 70 s
+			t.Errorf("%v, %v", resp, err)
+		}
+		h.under.Wait()
+	})
+}
+
+// A foreign layer may return before what it has called does.
+func TestStragglersMayLookAtTheVerdict(t *testing.T) {
+	var stragglers sync.WaitGroup
+	inner := &Breaker{Base: &Classifier{Base: roundTripFunc(func(req *http.Request) (*http.Response, error) {
+		<-req.Context().Done()
+		return nil, context.Cause(req.Context())
+	})}}
+	rt := &Limiter{Base: &Retrier{Base: roundTripFunc(func(req *http.Request) (*http.Response, error) {
+		stragglers.Go(func() { inner.RoundTrip(req) })
+		<-req.Context().Done()
+		return nil, context.Cause(req.Context())
+	})}}
+	for range 300 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		rt.RoundTrip(get(t, "a.example").WithContext(ctx))
+		cancel()
+	}
+	stragglers.Wait()
 }

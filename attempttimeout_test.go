@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -260,6 +261,37 @@ func TestAttemptTimeoutIsThatOfRepetitionsBelow(t *testing.T) {
 		start := time.Now()
 		_, err := (&Retrier{Base: twice, AttemptTimeout: 3 * time.Second, MaxAttempts: 1}).RoundTrip(getModels(t))
 		if took := time.Since(start); !errors.Is(err, errAttemptTimeout) || took != 3*time.Second {
+			t.Errorf("%v after %v", err, took)
+		}
+	})
+}
+
+// A layer that is not ours may wait out a refusal by itself.
+func TestAttemptTimeoutRunsOnAfterARefusalInTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var n atomic.Int32
+		l := &Limiter{InFlight: 1, MaxWait: 30 * time.Second, Base: roundTripFunc(func(req *http.Request) (*http.Response, error) {
+			if n.Add(1) == 1 {
+				time.Sleep(5 * time.Second)
+				return answer(req, 429, "Retry-After", "100"), nil
+			}
+			<-req.Context().Done()
+			return nil, context.Cause(req.Context())
+		})}
+		go l.RoundTrip(edgeRequest(t, t.Context()))
+		synctest.Wait()
+		patient := roundTripFunc(func(req *http.Request) (*http.Response, error) {
+			resp, err := l.RoundTrip(req)
+			var limit *LimitError
+			if errors.As(err, &limit) {
+				time.Sleep(time.Until(limit.RetryAt))
+				return l.RoundTrip(req)
+			}
+			return resp, err
+		})
+		start := time.Now()
+		_, err := (&Retrier{MaxAttempts: 1, AttemptTimeout: 200 * time.Second, Base: patient}).RoundTrip(edgeRequest(t, t.Context()))
+		if took := time.Since(start); !errors.Is(err, errAttemptTimeout) || took > 310*time.Second {
 			t.Errorf("%v after %v", err, took)
 		}
 	})

@@ -125,7 +125,7 @@ func (b *Breaker) roundTrip(req *http.Request, now time.Time) (*http.Response, e
 	a.gate.Store(p)
 	// A Limiter below asks when it has admitted the request; one whose context is
 	// over will not be sent.
-	queues := limiterBelow(b.Base) || req.Context().Err() != nil
+	queues := limiterBelow(b.Base) && a.taken.Load()&uint32(roleLimiter) == 0 || req.Context().Err() != nil
 	defer p.abandon()
 	if err := p.arrive(now, !queues); err != nil {
 		if req.Context().Err() != nil { // whoever has given up is not told to come back
@@ -135,6 +135,8 @@ func (b *Breaker) roundTrip(req *http.Request, now time.Time) (*http.Response, e
 	}
 	handed = true
 	resp, err := forward(b.Base, out, now)
+	returned := false
+	defer dropUnless(&returned, &resp)
 	v := settle(a, out, resp, err)
 	now = v.now()
 	if sent, ok := p.leave(now, v); ok && v.Class != ClassRefused {
@@ -143,6 +145,7 @@ func (b *Breaker) roundTrip(req *http.Request, now time.Time) (*http.Response, e
 	if owned {
 		a.finish(out, resp, v)
 	}
+	returned = true
 	return resp, err
 }
 

@@ -367,3 +367,16 @@ func TestNothingIsLeftBehindByAStorm(t *testing.T) {
 		}
 	})
 }
+
+// The lower of two Limiters takes no part in the attempt that the upper one has
+// joined: nobody below asks for the Breaker between them.
+func TestBreakerBetweenTwoLimitersCounts(t *testing.T) {
+	b := &Breaker{Failures: 3, Base: &Limiter{Base: &Classifier{Base: serverWith(500)}}}
+	rt := &Limiter{Key: HostKey, Base: b}
+	for range 5 {
+		rt.RoundTrip(get(t, "a.example"))
+	}
+	if got := b.State(get(t, "a.example")); got != StateOpen {
+		t.Errorf("%v after 5 failures", got)
+	}
+}

@@ -109,29 +109,25 @@ func (c *Classifier) roundTrip(req *http.Request, sent time.Time) (*http.Respons
 	out, a, owned := joinAttempt(req, roleClassifier, sent)
 	resp, err := ask(c.Base, out)
 	arrived := time.Now()
-	judged := false
-	defer func() {
-		if !judged && resp != nil { // Classify or a hook panicked
-			resp.Body.Close()
-		}
-	}()
+	returned := false
+	defer dropUnless(&returned, &resp)
 	v := &a.verdict
 	v.arrived = arrived
 	if c.Classify != nil {
 		v.Outcome = c.Classify(resp, err)
 	}
-	if v.Class == classUnset || err != nil && out.Context().Err() != nil {
-		// That it is the caller who ended it, only the context tells.
+	if v.Class == classUnset || err != nil && givenUp(out) {
+		// That it is the caller who ended it, only the request tells.
 		if o := a.classify(out, resp, err, arrived); v.Class == classUnset || o.Class == ClassCanceled {
 			v.Outcome = o
 		}
 	}
 	deliver(a, out, resp, err, v)
 	report(a, req, &v.Outcome, err, sent, arrived)
-	judged = true
 	if owned {
 		a.finish(out, resp, v)
 	}
+	returned = true
 	return resp, err
 }
 

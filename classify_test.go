@@ -3,6 +3,7 @@ package steadyhttp
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -157,4 +158,21 @@ func TestCorpusIsUnderstood(t *testing.T) {
 		t.Errorf("%s:\n\t%s", s.ID, strings.Join(missed, "\n\t"))
 	}
 	t.Logf("corpus: %d of %d", right, len(all))
+}
+
+func TestCancelChannelIsTheCallersTooWhateverClassifySays(t *testing.T) {
+	cancel := make(chan struct{})
+	var got Class
+	rt := Traced(&Classifier{
+		Classify: func(*http.Response, error) Outcome { return Outcome{Class: ClassOverloaded} },
+		Base: roundTripFunc(func(*http.Request) (*http.Response, error) {
+			close(cancel)
+			return nil, errors.New("net/http: request canceled")
+		}),
+	}, &Trace{Attempted: func(i AttemptInfo) { got = i.Outcome.Class }})
+	req := getModels(t)
+	req.Cancel = cancel //lint:ignore SA1019 http.Client closes it at its Timeout
+	if _, err := rt.RoundTrip(req); err == nil || got != ClassCanceled {
+		t.Errorf("%v, %v", err, got)
+	}
 }

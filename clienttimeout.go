@@ -18,6 +18,18 @@ func cancelOf(req *http.Request) <-chan struct{} {
 	return req.Cancel
 }
 
+// givenUp tells whether the caller waits for req no longer.
+func givenUp(req *http.Request) bool {
+	select {
+	case <-req.Context().Done():
+		return true
+	case <-cancelOf(req):
+		return true
+	default:
+		return false
+	}
+}
+
 // clientTimeout is err as http.Client would have it from a transport of its own, if
 // its Timeout has passed. Others it tells twice, by the context's deadline and by
 // Request.Cancel, and it knows itself when it has done the latter: an error that is

@@ -94,7 +94,7 @@ func (q *queue) admit(now time.Time, key string, w *waiter, r request) (expected
 	if l == nil && q.waiting > 0 {
 		q.pumpLocked(now, key) // what is there is first for those of other scopes who wait for it
 	}
-	if l == nil || place == 0 {
+	if l == nil || place == 0 || w.claim.overdue && q.ledger.cold() {
 		if at, _, ok := q.ledger.take(now, &w.claim); ok {
 			w.admitted = true
 			return 0, nil

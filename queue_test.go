@@ -544,3 +544,21 @@ func TestForecastCountsTheTokensOfThoseAhead(t *testing.T) {
 		t.Errorf("in no line: %v", got)
 	}
 }
+
+// Batch calls that have waited for long stand before it, and learn as little.
+func TestIgnoranceRefusesNobodyBehindBatchCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := serve(&Limiter{MaxWait: -1}, roundTripFunc(func(req *http.Request) (*http.Response, error) {
+			time.Sleep(10 * time.Minute)
+			return answer(req, 200), nil
+		}))
+		for range 100 {
+			go l.RoundTrip(edgeRequest(t, WithPriority(t.Context(), PriorityBatch)))
+		}
+		time.Sleep(40*time.Second + 500*time.Millisecond)
+		if _, err := l.RoundTrip(edgeRequest(t, t.Context())); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Hour)
+	})
+}

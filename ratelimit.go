@@ -47,8 +47,9 @@ type Limiter struct {
 	Cost func(*http.Request) Tokens
 
 	// MaxWait is the longest that an interactive call is held back, its retries
-	// included. Zero means 90 s; negative never holds one: if it cannot be sent
-	// now it is refused.
+	// included. A call that was denied is held again only if it will be admitted
+	// within MaxWait of its beginning. Zero means 90 s; negative never holds one:
+	// if it cannot be sent now it is refused.
 	MaxWait time.Duration
 
 	// MaxQueue is how many requests of a key may wait. Zero means 10,000;
@@ -102,6 +103,8 @@ func (l *Limiter) roundTrip(req *http.Request, now time.Time) (*http.Response, e
 		}
 		handed = true
 		resp, err := forward(l.Base, out, now)
+		returned := false
+		defer dropUnless(&returned, &resp)
 		v := settle(a, out, resp, err)
 		if v.Class != ClassRefused {
 			report(a, req, &v.Outcome, err, now, v.now())
@@ -109,6 +112,7 @@ func (l *Limiter) roundTrip(req *http.Request, now time.Time) (*http.Response, e
 		if owned {
 			a.finish(out, resp, v)
 		}
+		returned = true
 		return resp, err
 	}
 	l.once.Do(l.init)
@@ -137,13 +141,14 @@ func (l *Limiter) admit(now time.Time, q *queue, key string, req *http.Request, 
 		return nil, now, ended(ctx)
 	}
 	deadline, _ := ctx.Deadline()
+	held := time.Duration(a.held.Load())
 	w := waiters.Get().(*waiter)
 	expected, refusal := q.admit(now, key, w, request{
 		cost:     l.costOf(req, q),
 		route:    routeOf(req),
 		batch:    priorityOf(ctx) == PriorityBatch,
 		began:    a.began,
-		maxWait:  l.patience(a),
+		maxWait:  l.patience(held),
 		deadline: deadline,
 		maxQueue: l.maxQueue(),
 		observe:  l.Observe,
@@ -165,13 +170,14 @@ func (l *Limiter) admit(now time.Time, q *queue, key string, req *http.Request, 
 	}
 	if w.turn != nil {
 		a.pauseTimeout()
-		if err := wait(req, a, w); err != nil {
+		err := wait(req, a, w)
+		a.restartTimeout()
+		if err != nil {
 			return nil, now, err
 		}
-		a.restartTimeout()
 		since := now
 		now = time.Now()
-		a.held.Add(int64(now.Sub(since)))
+		a.hold(held + now.Sub(since))
 	}
 	if gate := a.gate.Load(); gate != nil {
 		if err := gate.enter(now); err != nil {
@@ -217,6 +223,8 @@ func (l *Limiter) send(sent time.Time, q *queue, key string, req *http.Request, 
 		}
 	}()
 	resp, err := forward(l.Base, req, sent)
+	returned := false
+	defer dropUnless(&returned, &resp)
 	v := settle(a, req, resp, err)
 	now := v.now()
 	ans := &ending{Outcome: v.Outcome, unsent: v.Class == ClassRefused || err != nil && unsent(err) && !unsent(context.Cause(req.Context()))}
@@ -245,6 +253,7 @@ func (l *Limiter) send(sent time.Time, q *queue, key string, req *http.Request, 
 			t.Learned(LearnedInfo{Key: key, Quotas: learned})
 		}
 	}
+	returned = true
 	return resp, v, err
 }
 
@@ -340,13 +349,13 @@ func (l *Limiter) maxWait() time.Duration {
 	return l.MaxWait
 }
 
-// patience is what is left of MaxWait: the attempts of a call may all be held back.
-func (l *Limiter) patience(a *attempt) time.Duration {
+// patience is what is left of MaxWait to a call that has been held for so long.
+func (l *Limiter) patience(held time.Duration) time.Duration {
 	most := l.maxWait()
 	if most < 0 {
 		return most
 	}
-	return max(most-time.Duration(a.held.Load()), 0)
+	return max(most-held, 0)
 }
 
 func (l *Limiter) maxQueue() int {

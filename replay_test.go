@@ -492,3 +492,15 @@ func TestStaleGetBodyOfAnotherLengthIsNotSent(t *testing.T) {
 		}
 	})
 }
+
+func TestPanicOfGetBodyIsTheCallers(t *testing.T) {
+	req := postChat(t, "hello")
+	io.Copy(io.Discard, req.Body)
+	req.GetBody = func() (io.ReadCloser, error) { panic("GetBody") }
+	defer func() {
+		if v := recover(); v != "GetBody" {
+			t.Error(v)
+		}
+	}()
+	(&Retrier{Base: serverWith(200)}).RoundTrip(req)
+}

@@ -3,6 +3,7 @@ package steadyhttp
 import (
 	"context"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -164,4 +165,34 @@ func TestManyHostsDoNotGrowMemory(t *testing.T) {
 	if got := len(r.hosts.entries); got != maxKeys {
 		t.Errorf("%d hosts are remembered, want %d", got, maxKeys)
 	}
+}
+
+func TestWhatCannotBeRepeatedTakesNoShareAndDoesNotWaitForOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &Retrier{MinDelay: -1, Base: serverWith(500)}
+		call := func(ctx context.Context) *http.Request {
+			req, err := http.NewRequestWithContext(ctx, "POST", "https://a.example/2010/messages", strings.NewReader(`{"text":"of no model"}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Content-Type", "application/json")
+			r.RoundTrip(req)
+			return req
+		}
+		for range shareFloor {
+			call(t.Context())
+		}
+		share := r.hostOf(call(t.Context()))
+		if ok, _ := share.take(defaultShare, time.Now()); !ok {
+			t.Error("the share is spent, and nothing was repeated")
+		}
+		for ok := true; ok; {
+			ok, _ = share.take(defaultShare, time.Now())
+		}
+		start := time.Now()
+		call(WithPriority(t.Context(), PriorityBatch))
+		if took := time.Since(start); took > 0 {
+			t.Errorf("a batch call came back after %v", took)
+		}
+	})
 }

@@ -137,13 +137,13 @@ func (s *series) lend(out *http.Request) {
 	}
 	body := s.req.Body
 	if s.loan == nil {
-		s.loan = new(loan)
 		if usedUp(s.req) {
 			if again, err := s.req.GetBody(); err == nil && again != nil {
 				body.Close()
 				body, s.length = again, s.req.ContentLength
 			}
 		}
+		s.loan = new(loan)
 	} else {
 		s.loan, body, s.body = new(loan), s.body, nil
 	}
@@ -166,8 +166,9 @@ func (s *series) next() bool {
 	switch { // the body is taken away from the last attempt at the end, for it may be the last
 	case !p.again,
 		!may,
+		unsure && s.loan == nil && !s.namesModel(),
 		p.charged && !s.takeShare(),
-		unsure && !s.namesModel(),
+		unsure && s.loan != nil && !s.namesModel(),
 		!s.rewind():
 		p.again = false
 		return false
@@ -329,16 +330,7 @@ func (s *series) sleep(t time.Time, wake <-chan struct{}) bool {
 }
 
 // over tells whether the caller has given up.
-func (s *series) over() bool {
-	select {
-	case <-s.req.Context().Done():
-		return true
-	case <-cancelOf(s.req):
-		return true
-	default:
-		return false
-	}
-}
+func (s *series) over() bool { return givenUp(s.req) }
 
 // finish returns what the call has come to.
 func (s *series) finish() (*http.Response, error) {
@@ -354,7 +346,8 @@ func (s *series) finish() (*http.Response, error) {
 	if s.err != nil {
 		s.err = clientTimeout(s.req, s.err)
 		if s.outer != nil {
-			deliver(s.outer, s.req, nil, s.err, s.verdict)
+			own := *s.verdict // which those who went on after the call still read
+			deliver(s.outer, s.req, nil, s.err, &own)
 		}
 		return nil, s.err
 	}

@@ -113,6 +113,14 @@ func closeUnless(handed *bool, req *http.Request) {
 	}
 }
 
+// dropUnless is deferred for a response that nobody else closes should a function of
+// the caller's panic.
+func dropUnless(returned *bool, resp **http.Response) {
+	if !*returned && *resp != nil && (*resp).Body != nil {
+		(*resp).Body.Close()
+	}
+}
+
 func closeBody(req *http.Request) {
 	if req.Body != nil {
 		req.Body.Close()

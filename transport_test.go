@@ -99,22 +99,43 @@ func TestPanicsCloseTheBodyOfTheRequest(t *testing.T) {
 }
 
 func TestPanicsCloseTheBodyOfTheResponse(t *testing.T) {
-	for name, wrap := range map[string]func(base http.RoundTripper) http.RoundTripper{
-		"Classify": func(base http.RoundTripper) http.RoundTripper {
-			return &Classifier{Base: base, Classify: func(*http.Response, error) Outcome { panic("classify") }}
-		},
-		"a hook": func(base http.RoundTripper) http.RoundTripper {
-			return Traced(NewTransport(base), &Trace{Attempted: func(AttemptInfo) { panic("hook") }})
-		},
+	type wrap = func(base http.RoundTripper) http.RoundTripper
+	attempted := &Trace{Attempted: func(AttemptInfo) { panic("hook") }}
+	classify := func(base http.RoundTripper) http.RoundTripper {
+		return &Classifier{Base: base, Classify: func(*http.Response, error) Outcome { panic("classify") }}
+	}
+	exempt := func(base http.RoundTripper) http.RoundTripper {
+		return &Limiter{Base: base, Key: func(*http.Request) string { return "" }}
+	}
+	opens := func(base http.RoundTripper) http.RoundTripper {
+		return &Breaker{Failures: 1, Base: &Classifier{Base: base}}
+	}
+	for name, tt := range map[string]struct {
+		wrap   wrap
+		trace  *Trace
+		status int
+	}{
+		"Classify":                  {classify, nil, 200},
+		"Attempted, the stack":      {NewTransport, attempted, 200},
+		"Attempted, Limiter":        {everyLayer["Limiter"], attempted, 200},
+		"Attempted, exempt Limiter": {exempt, attempted, 200},
+		"Attempted, Breaker":        {everyLayer["Breaker"], attempted, 200},
+		"Attempted, Retrier":        {everyLayer["Retrier"], attempted, 200},
+		"Learned, the stack":        {NewTransport, &Trace{Learned: func(LearnedInfo) { panic("hook") }}, 200},
+		"StateChanged, Breaker":     {opens, &Trace{StateChanged: func(StateInfo) { panic("hook") }}, 500},
 	} {
 		body := &closings{Reader: strings.NewReader("x")}
-		rt := wrap(roundTripFunc(func(req *http.Request) (*http.Response, error) {
-			resp := answer(req, 200)
+		rt := Traced(tt.wrap(roundTripFunc(func(req *http.Request) (*http.Response, error) {
+			resp := answer(req, tt.status, "X-RateLimit-Limit", "100", "X-RateLimit-Remaining", "99", "X-RateLimit-Reset", "60")
 			resp.Body = body
 			return resp, nil
-		}))
+		})), tt.trace)
 		func() {
-			defer func() { recover() }()
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: nothing panicked", name)
+				}
+			}()
 			rt.RoundTrip(get(t, "a.example"))
 		}()
 		if body.n.Load() == 0 {
