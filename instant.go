@@ -30,6 +30,11 @@ func (e *epoch) instant(t time.Time) instant {
 	return instant(min(max(t.Sub(e.Time), -farthest), farthest))
 }
 
+// now is t, the time of what happens now. Of two callers at once the one who read
+// the clock first may come second, even to a key that is new: the epoch has begun
+// for both.
+func (e *epoch) now(t time.Time) instant { return max(e.instant(t), 1) }
+
 // time is i as others know it.
 func (e *epoch) time(i instant) time.Time {
 	if i == 0 {

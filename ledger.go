@@ -110,7 +110,7 @@ func (l *ledger) spare(now instant, b *budget, c *claim) float64 {
 // when is how early c can be sent behind others that cost ahead, as far as that
 // is known. It is the latest that any budget, ceiling or hold says.
 func (l *ledger) when(now time.Time, ahead cost, c *claim) time.Time {
-	at, _ := l.check(l.epoch.instant(now), ahead, c, nil)
+	at, _ := l.check(l.epoch.now(now), ahead, c, nil)
 	return l.epoch.time(at)
 }
 
@@ -161,7 +161,7 @@ func (l *ledger) cold() bool { return !l.answered && l.first != nil }
 // take charges c everywhere if it may be sent now.
 func (l *ledger) take(now time.Time, c *claim) (at, retry time.Time, ok bool) {
 	var probes [4]*budget
-	n, i := 0, l.epoch.instant(now)
+	n, i := 0, l.epoch.now(now)
 	ready, look := l.check(i, cost{}, c, func(b *budget) {
 		if n < len(probes) {
 			probes[n], n = b, n+1
@@ -175,7 +175,7 @@ func (l *ledger) take(now time.Time, c *claim) (at, retry time.Time, ok bool) {
 }
 
 // charge takes c's cost from everything, whether it is there or not.
-func (l *ledger) charge(now time.Time, c *claim) { l.send(l.epoch.instant(now), c, nil) }
+func (l *ledger) charge(now time.Time, c *claim) { l.send(l.epoch.now(now), c, nil) }
 
 // send charges c, which is about to be sent, and is a probe of some budgets.
 func (l *ledger) send(now instant, c *claim, probes []*budget) {
@@ -229,7 +229,7 @@ func (l *ledger) close(now instant) {
 // settle ends c. Every budget that the answer speaks of takes it over; in every
 // other c stays charged, unless nothing was sent.
 func (l *ledger) settle(at time.Time, c *claim, a *ending) (learned bool) {
-	now := l.epoch.instant(at)
+	now := l.epoch.now(at)
 	l.inFlight--
 	l.close(now)
 	if !c.closed {
@@ -405,7 +405,7 @@ func (l *ledger) unlink(c *claim) {
 
 // quotas is what the ledger believes is left.
 func (l *ledger) quotas(at time.Time, r *route) []Quota {
-	now := l.epoch.instant(at)
+	now := l.epoch.now(at)
 	var out []Quota
 	for _, b := range l.budgets {
 		if r.has(b.scope) {

@@ -81,7 +81,7 @@ func (q *queue) admit(now time.Time, key string, w *waiter, r request) (expected
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if !r.batch {
-		q.ledger.interactive = q.ledger.epoch.instant(now)
+		q.ledger.interactive = q.ledger.epoch.now(now)
 	}
 	w.order = r.began
 	w.claim = claim{cost: r.cost, route: q.routeLocked(r.route), batch: r.batch, overdue: !r.batch && r.maxWait < 0}

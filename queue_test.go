@@ -562,3 +562,46 @@ func TestIgnoranceRefusesNobodyBehindBatchCalls(t *testing.T) {
 		time.Sleep(time.Hour)
 	})
 }
+
+// Of the first two calls of a key, that which read the clock first may come to the
+// queue second.
+func TestFirstCallsOfAKeyMayComeInAnyOrder(t *testing.T) {
+	for name, c := range map[string]struct {
+		limiter *Limiter
+		batch   bool
+	}{
+		"interactive": {&Limiter{}, false}, "batch": {&Limiter{}, true}, "impatient": {&Limiter{MaxWait: -1}, false}, "observed": {&Limiter{Observe: true}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				slow, ctx := make(chan struct{}), t.Context()
+				if c.batch {
+					ctx = WithPriority(ctx, PriorityBatch)
+				}
+				var calls atomic.Int32
+				c.limiter.Cost = func(*http.Request) Tokens { // between the clock and the queue
+					if calls.Add(1) == 1 {
+						<-slow
+					}
+					return Tokens{}
+				}
+				l := serve(c.limiter, nil)
+				done := make(chan error, 1)
+				go func() {
+					_, err := l.RoundTrip(edgeRequest(t, ctx))
+					done <- err
+				}()
+				synctest.Wait()
+				time.Sleep(time.Millisecond)
+				if _, err := l.RoundTrip(edgeRequest(t, ctx)); err != nil {
+					t.Error(err)
+				}
+				start := time.Now()
+				close(slow)
+				if err := <-done; err != nil || time.Since(start) > 0 {
+					t.Errorf("%v after %v", err, time.Since(start))
+				}
+			})
+		})
+	}
+}
