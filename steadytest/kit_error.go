@@ -13,11 +13,11 @@ import (
 
 // errorRules are sections E and F of the contract: errors, and what else passes.
 var errorRules = []rule{{
-	name: "E1_errors_are_the_base's",
+	name: "E1_errors_are_those_of_the_base",
 	why:  "callers ask errors.Is and errors.As; an error that is wrapped in text, or in a second *url.Error, answers no more",
 	over: virtual, run: checkErrors,
 }, {
-	name: "E4_net/http_may_still_replay_on_a_dead_connection",
+	name: "E4_net_http_may_still_replay_on_a_dead_connection",
 	why:  "a server may close an idle connection at any time; net/http hides that, if the request it gets can be replayed",
 	over: []via{http1}, run: checkDeadConnection,
 }, {
@@ -128,11 +128,13 @@ func checkNilBase(c *check) {
 	if rt == nil {
 		return // as a Client's Transport that is the default
 	}
+	defer shut(rt)
 	saved := http.DefaultTransport
 	defer func() { http.DefaultTransport = saved }()
-	http.DefaultTransport = w.rec          // after wrap: it counts what is there at the call
-	w.rt, w.url = rt, "http://127.0.0.1:9" // where nobody listens, if another base is asked
-	status, body, err := w.fetch(w.get("/"))
+	http.DefaultTransport = w.rec // after wrap: it counts what is there at the call
+	// Nobody listens there, if another base is asked.
+	other := &world{c: c, rec: w.rec, rt: rt, url: "http://127.0.0.1:9"}
+	status, body, err := other.fetch(other.get("/"))
 	if status != 200 || body != "" || w.rec.count() == 0 {
 		c.report("http.DefaultTransport, as it is at the time of the call", "status %d, %q, error %v; it was asked %d times", status, body, err, w.rec.count())
 	}

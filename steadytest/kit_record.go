@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -23,6 +24,7 @@ var quiet = log.New(io.Discard, "", 0)
 // recorder is the base that a middleware is given: it notes each attempt on its
 // way to the real base, and what comes back.
 type recorder struct {
+	c    *check
 	base http.RoundTripper
 
 	// script, if it is set, may answer the n-th attempt (from 1) in place of the
@@ -53,12 +55,19 @@ type trip struct {
 	end   time.Time
 }
 
+// endless is how many attempts in one world no middleware has a reason for.
+const endless = 10_000
+
 func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 	t := &trip{req: req, header: req.Header.Clone(), body: req.Body, start: time.Now()}
 	r.mu.Lock()
 	r.attempts = append(r.attempts, t)
 	n, script, onTrip := len(r.attempts), r.script, r.onTrip
 	r.mu.Unlock()
+	if n > endless {
+		r.c.report("attempts come to an end", "%d, and no end", endless)
+		runtime.Goexit() // since an error might be repeated too
+	}
 	if onTrip != nil {
 		onTrip()
 	}
@@ -436,9 +445,16 @@ func (w *world) post(u *upload) *http.Request {
 	return req
 }
 
+// basePanic is what a base panics with.
+var basePanic any = "steadytest: the base panics"
+
+var errPanicked = errors.New("steadytest: it panicked")
+
 // send calls RoundTrip, and holds every call to rule D1.
-func (w *world) send(req *http.Request) (*http.Response, error) {
-	resp, err := w.rt.RoundTrip(req)
+func (w *world) send(req *http.Request) (resp *http.Response, err error) {
+	if !w.c.guard(func() { resp, err = w.rt.RoundTrip(req) }) {
+		return nil, errPanicked
+	}
 	switch {
 	case resp != nil && err != nil:
 		w.c.reportAs(ruleD1, whyD1, "a response or an error, never both", "status %d together with %v", resp.StatusCode, err)
@@ -461,8 +477,11 @@ func (w *world) fetch(req *http.Request) (status int, body string, err error) {
 		}
 		return 0, "", err
 	}
-	text, err := io.ReadAll(resp.Body)
-	resp.Body.Close()
+	var text []byte
+	w.c.guard(func() {
+		text, err = io.ReadAll(resp.Body)
+		resp.Body.Close()
+	})
 	return resp.StatusCode, string(text), err
 }
 

@@ -141,10 +141,10 @@ func checkRequestUnchanged(c *check) {
 				}
 			}
 		})
+		defer reading.Wait()
+		defer close(stop)
 		w.fetch(req)
 		compare()
-		close(stop)
-		reading.Wait()
 	}
 	full := func(w *world) *http.Request {
 		req := w.post(&upload{data: "hello", replay: true})
@@ -211,34 +211,39 @@ func checkFieldsForwarded(c *check) {
 		return
 	}
 	t := w.rec.trips()[0]
-	for _, f := range []struct {
-		name string
-		same bool
-	}{
-		{"Method", t.req.Method == req.Method},
-		{"URL", t.req.URL != nil && t.req.URL.String() == req.URL.String()},
-		{"Host", t.req.Host == req.Host},
-		{"Close", t.req.Close == req.Close},
-		{"ContentLength", t.req.ContentLength == req.ContentLength},
-		{"TransferEncoding", slices.Equal(t.req.TransferEncoding, req.TransferEncoding)},
-		{"GetBody", t.req.GetBody != nil},
-		{"Cancel", t.req.Cancel == req.Cancel},
-		{"Pattern", t.req.Pattern == req.Pattern},
-		{"Proto", t.req.Proto == req.Proto},
-		{"the context's values", t.req.Context().Value(contextKey{}) == "mine"},
-	} {
-		if !f.same {
-			c.report("the base gets the caller's "+f.name, "another %s", f.name)
-		}
-	}
-	for name, values := range req.Header {
-		if got, ok := t.header[name]; !ok || !slices.Equal(got, values) {
-			c.report("the base gets the caller's header", "%s: %q became %q (present: %v)", name, values, got, ok)
-		}
-	}
+	c.forwarded("", t, req)
 	noMethod := w.get("/")
 	noMethod.Method = ""
 	w.must(noMethod, "")
+}
+
+// forwarded looks whether an attempt has all that the caller set.
+func (c *check) forwarded(name string, t *trip, req *http.Request) {
+	for _, f := range []struct {
+		name      string
+		got, want any
+	}{
+		{"Method", t.req.Method, req.Method},
+		{"URL", text(t.req.URL), text(req.URL)},
+		{"Host", t.req.Host, req.Host},
+		{"Close", t.req.Close, req.Close},
+		{"ContentLength", t.req.ContentLength, req.ContentLength},
+		{"TransferEncoding", text(t.req.TransferEncoding), text(req.TransferEncoding)},
+		{"GetBody", t.req.GetBody != nil, req.GetBody != nil},
+		{"Cancel", t.req.Cancel, req.Cancel},
+		{"Pattern", t.req.Pattern, req.Pattern},
+		{"Proto", t.req.Proto, req.Proto},
+		{"the context's values", t.req.Context().Value(contextKey{}), req.Context().Value(contextKey{})},
+	} {
+		if f.got != f.want {
+			c.report("the base gets the caller's "+f.name, "%s%v, the caller's is %v", name, f.got, f.want)
+		}
+	}
+	for field, values := range req.Header {
+		if got, ok := t.header[field]; !ok || !slices.Equal(got, values) {
+			c.report("the base gets the caller's header", "%s%s: %q became %q (present: %v)", name, field, values, got, ok)
+		}
+	}
 }
 
 func checkOddCallers(c *check) {
@@ -314,7 +319,7 @@ func checkNothingHighLevel(c *check) {
 		}
 		for _, name := range []string{"Accept-Encoding", "Cookie", "Authorization", "Referer"} {
 			if v, ok := t.header[name]; ok {
-				c.report("the request's header gets no "+name, "%s: %q", name, v)
+				c.report("the request's header gets no "+name, "the base got %s: %q, the caller set %q", name, v, req.Header[name])
 			}
 		}
 	}

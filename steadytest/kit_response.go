@@ -24,7 +24,7 @@ var responseRules = []rule{{
 	why:  whyD1,
 	over: virtual, run: checkStatuses,
 }, {
-	name: "D2_the_response_is_the_base's_own",
+	name: "D2_the_response_is_that_of_the_base",
 	why:  "trailers are filled in at the end of the body, in the struct that the base made: a copy never sees them",
 	over: everywhere, run: checkSameResponse,
 }, {
@@ -92,6 +92,33 @@ func checkStatuses(c *check) {
 	}
 }
 
+const wantOwnRequest = "resp.Request is the caller's request in all but its context, or the one that the base was given"
+
+// strange says which field of a response's Request is neither that of the
+// caller's request nor that of the attempt's, or "".
+func (t *trip) strange(r, own *http.Request) string {
+	if r == nil {
+		return "it is nil"
+	}
+	for _, f := range []struct {
+		name           string
+		got, own, sent any
+	}{
+		{"Method", r.Method, own.Method, t.req.Method},
+		{"URL", text(r.URL), text(own.URL), text(t.req.URL)},
+		{"Host", r.Host, own.Host, t.req.Host},
+		{"Header", text(r.Header), text(own.Header), text(t.header)},
+	} {
+		if f.got != f.own && f.got != f.sent {
+			return fmt.Sprintf("its %s is %v, the caller's was %v", f.name, f.got, f.own)
+		}
+	}
+	return ""
+}
+
+// text is a value that may not be comparable, as text.
+func text(v any) string { return fmt.Sprint(v) }
+
 func checkSameResponse(c *check) {
 	w := c.serve(func(rw http.ResponseWriter, r *http.Request) {
 		rw.(http.Flusher).Flush()
@@ -112,11 +139,8 @@ func checkSameResponse(c *check) {
 		if field := last.as.difference(resp); field != "" {
 			c.report("the response's fields as the base set them", "%s: %s differs", name, field)
 		}
-		switch r := resp.Request; {
-		case r == nil:
-			c.report("resp.Request is the caller's request in all but its context", "%s: it is nil", name)
-		case r.URL != req.URL || r.Method != req.Method || r.Host != req.Host || !sameHeader(r.Header, req.Header):
-			c.report("resp.Request is the caller's request in all but its context", "%s: it is %s %s %v", name, r.Method, r.URL, r.Header)
+		if difference := last.strange(resp.Request, req); difference != "" {
+			c.report(wantOwnRequest, "%s: %s", name, difference)
 		}
 		io.Copy(io.Discard, resp.Body)
 		if trailer && resp.Trailer.Get("X-Late") != "yes" {
@@ -140,8 +164,8 @@ func checkSameResponse(c *check) {
 			if resp != last.resp {
 				c.report("the very *http.Response that the base returned", "after %s: another one", p.name)
 			}
-			if r := resp.Request; r == nil || r.URL != req.URL || r.Method != req.Method || !sameHeader(r.Header, req.Header) {
-				c.report("resp.Request is the caller's request in all but its context", "after %s: it is %v", p.name, r)
+			if difference := last.strange(resp.Request, req); difference != "" {
+				c.report(wantOwnRequest, "after %s: %s", p.name, difference)
 			}
 			io.Copy(io.Discard, resp.Body)
 			resp.Body.Close()
@@ -243,27 +267,19 @@ func checkLiveStream(c *check) {
 	arrived := make(chan string)
 	go func() {
 		defer close(arrived)
-		resp, err := w.send(w.get("/").WithContext(ctx))
-		if err != nil {
-			return
-		}
-		lines := bufio.NewReader(resp.Body)
-		for range 3 {
-			line, _ := lines.ReadString('\n')
-			lines.ReadString('\n')
-			arrived <- strings.TrimSpace(line)
-		}
-		closed := make(chan struct{})
-		go func() {
-			defer close(closed)
-			resp.Body.Close()
-			resp.Body.Close()
-		}()
-		select {
-		case <-closed:
-		case <-time.After(c.soon()):
-			c.report("Close of a live stream returns at once", "it still blocks after %v", c.soon())
-		}
+		c.guard(func() {
+			resp, err := w.send(w.get("/").WithContext(ctx))
+			if err != nil {
+				return
+			}
+			lines := bufio.NewReader(resp.Body)
+			for range 3 {
+				line, _ := lines.ReadString('\n')
+				lines.ReadString('\n')
+				arrived <- strings.TrimSpace(line)
+			}
+			c.closesAtOnce("a live stream", resp.Body)
+		})
 	}()
 	for i := range 3 {
 		select {
@@ -286,6 +302,23 @@ func checkLiveStream(c *check) {
 	for range arrived {
 	}
 	w.close()
+}
+
+// closesAtOnce closes body, twice, as callers do.
+func (c *check) closesAtOnce(name string, body io.Closer) {
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		c.guard(func() {
+			body.Close()
+			body.Close()
+		})
+	}()
+	select {
+	case <-closed:
+	case <-time.After(c.soon()):
+		c.report("Close of "+name+" returns at once", "it still blocks after %v", c.soon())
+	}
 }
 
 func checkLastBytes(c *check) {

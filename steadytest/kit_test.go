@@ -473,7 +473,7 @@ func TestEveryRuleIsBrokenBySomeFlaw(t *testing.T) {
 				for _, via := range r.over {
 					for _, finding := range examine(t, r, via, func(base http.RoundTripper) http.RoundTripper {
 						return &patient{base: base, flaw: f.flaw}
-					}) {
+					}).found() {
 						found = append(found, finding.Rule)
 						t.Log(finding)
 					}

@@ -42,7 +42,9 @@ var waitRules = []rule{{
 
 var errCause = errors.New("steadytest: the user pressed stop")
 
-// await sends req and gives what came of it, with the time it took.
+var errEndless = errors.New("steadytest: it had no end")
+
+// awaited is what came of a request, with the time it took.
 type awaited struct {
 	status int
 	body   string
@@ -50,12 +52,17 @@ type awaited struct {
 	took   time.Duration
 }
 
+// await sends req in a goroutine of its own.
 func (w *world) await(req *http.Request) <-chan awaited {
 	done := make(chan awaited, 1)
 	start := time.Now()
 	go func() {
-		status, body, err := w.fetch(req)
-		done <- awaited{status, body, err, time.Since(start)}
+		a := awaited{err: errEndless}
+		defer func() {
+			a.took = time.Since(start)
+			done <- a
+		}()
+		a.status, a.body, a.err = w.fetch(req)
 	}()
 	return done
 }

@@ -53,7 +53,7 @@ type world struct {
 
 // serve makes a world whose server is h.
 func (c *check) serve(h http.HandlerFunc) *world {
-	w := &world{c: c, rec: &recorder{}}
+	w := &world{c: c, rec: &recorder{c: c}}
 	ctx, cancel := context.WithCancel(context.Background())
 	switch c.via {
 	case memory:
@@ -69,9 +69,7 @@ func (c *check) serve(h http.HandlerFunc) *world {
 	w.rt = c.wrap(w.rec)
 	closeBase := w.close
 	w.close = sync.OnceFunc(func() {
-		if closer, ok := w.rt.(io.Closer); ok {
-			closer.Close()
-		}
+		shut(w.rt)
 		w.rec.abandon()
 		closeBase()
 	})
@@ -79,6 +77,13 @@ func (c *check) serve(h http.HandlerFunc) *world {
 	c.worlds = append(c.worlds, w)
 	c.mu.Unlock()
 	return w
+}
+
+// shut closes a middleware that can be closed.
+func shut(rt http.RoundTripper) {
+	if closer, ok := rt.(io.Closer); ok {
+		closer.Close()
+	}
 }
 
 // serveNth makes a world whose server tells its handler which request, counted

@@ -1,0 +1,215 @@
+package steadytest
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// layer is a middleware of one function around a base.
+type layer struct {
+	next http.RoundTripper
+	trip func(next http.RoundTripper, req *http.Request) (*http.Response, error)
+}
+
+func (l *layer) base() http.RoundTripper {
+	if l.next == nil {
+		return http.DefaultTransport
+	}
+	return l.next
+}
+
+func (l *layer) RoundTrip(req *http.Request) (*http.Response, error) { return l.trip(l.base(), req) }
+
+func (l *layer) CloseIdleConnections() {
+	if c, ok := l.base().(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
+// layerOf makes layers of one function.
+func layerOf(trip func(next http.RoundTripper, req *http.Request) (*http.Response, error)) func(http.RoundTripper) http.RoundTripper {
+	return func(base http.RoundTripper) http.RoundTripper { return &layer{base, trip} }
+}
+
+// janitor is a layer with a goroutine of its own until it is closed.
+type janitor struct {
+	layer
+	stop chan struct{}
+}
+
+func (j *janitor) Close() error {
+	close(j.stop)
+	return nil
+}
+
+// sound are middlewares that break no rule but those they are exempt from.
+var sound = []struct {
+	name   string
+	exempt string
+	wrap   func(http.RoundTripper) http.RoundTripper
+}{
+	{"adds a header to a copy", "", layerOf(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+		if req.Header != nil {
+			req = req.WithContext(req.Context())
+			req.Header = req.Header.Clone()
+			req.Header.Set("X-Request-Id", "1")
+		}
+		return next.RoundTrip(req)
+	})},
+	{"adds credentials to a copy", "A5", layerOf(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+		if req.Header != nil {
+			req = req.WithContext(req.Context())
+			req.Header = req.Header.Clone()
+			req.Header.Set("Authorization", "Bearer it")
+		}
+		return next.RoundTrip(req)
+	})},
+	{"rewrites the URL of a copy", "A3", layerOf(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+		if req.URL != nil {
+			req = req.WithContext(req.Context())
+			u := *req.URL
+			u.RawQuery = "api-version=1"
+			req.URL = &u
+		}
+		return next.RoundTrip(req)
+	})},
+	{"copies deeply, but for the trailer", "", layerOf(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+		clone := req.Clone(req.Context())
+		clone.Trailer = req.Trailer
+		return next.RoundTrip(clone)
+	})},
+	{"has a goroutine until it is closed", "", func(base http.RoundTripper) http.RoundTripper {
+		j := &janitor{layer{base, http.RoundTripper.RoundTrip}, make(chan struct{})}
+		go func() {
+			for {
+				select {
+				case <-time.After(time.Second):
+				case <-j.stop:
+					return
+				}
+			}
+		}()
+		return j
+	}},
+}
+
+// TestSoundMiddlewaresKeepTheContract proves that the kit leaves alone what is
+// only unusual.
+func TestSoundMiddlewaresKeepTheContract(t *testing.T) {
+	for _, s := range sound {
+		t.Run(s.name, func(t *testing.T) {
+			for _, f := range RoundTripperFindings(t, s.wrap) {
+				if s.exempt == "" || !strings.HasPrefix(f.Rule, s.exempt+"_") {
+					t.Error(f)
+				}
+			}
+		})
+	}
+}
+
+// unsound are middlewares that break a rule, and what that rule finds.
+var unsound = []struct {
+	rule, name, want string
+	wrap             func(http.RoundTripper) http.RoundTripper
+}{
+	{"C1", "panics when the call was cancelled", "no panic, whatever the caller or the server does",
+		layerOf(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+			resp, err := next.RoundTrip(req)
+			if req.Context().Err() != nil {
+				_ = resp.StatusCode
+			}
+			return resp, err
+		})},
+	{"D8", "has no last attempt", "attempts come to an end",
+		layerOf(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+			for {
+				resp, err := next.RoundTrip(req)
+				if err == nil && resp.StatusCode < 500 {
+					return resp, err
+				}
+				if resp != nil {
+					resp.Body.Close()
+				}
+				if req.Body != nil {
+					req = req.WithContext(req.Context())
+					req.Body, _ = req.GetBody()
+				}
+			}
+		})},
+}
+
+// TestUnsoundMiddlewaresAreFound proves that the kit sees what is only wrong in
+// passing.
+func TestUnsoundMiddlewaresAreFound(t *testing.T) {
+	for _, u := range unsound {
+		t.Run(u.rule+"_"+u.name, func(t *testing.T) {
+			var found []Finding
+			for _, r := range contract {
+				if strings.HasPrefix(r.name, u.rule+"_") {
+					for _, via := range r.over {
+						found = append(found, examine(t, r, via, u.wrap).found()...)
+					}
+				}
+			}
+			if !slices.ContainsFunc(found, func(f Finding) bool { return strings.HasPrefix(f.Rule, u.rule+"_") && f.Want == u.want }) {
+				t.Errorf("found %v, want a finding of rule %s that wants %q", found, u.rule, u.want)
+			}
+		})
+	}
+}
+
+func TestHangOverLoopbackIsNamedAndSkipsTheRest(t *testing.T) {
+	defer func(d time.Duration) { realPatience = d }(realPatience)
+	realPatience = 50 * time.Millisecond
+	end := make(chan struct{})
+	defer close(end)
+	start := time.Now()
+	var hung []Finding
+	for _, f := range RoundTripperFindings(t, layerOf(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+		if req.URL != nil && strings.HasPrefix(req.URL.Host, "127.") && req.URL.Port() != "9" {
+			<-end
+			return nil, errors.New("ended")
+		}
+		return next.RoundTrip(req)
+	})) {
+		if strings.HasSuffix(f.Over, "on loopback") {
+			hung = append(hung, f)
+		}
+	}
+	if len(hung) != 1 || !strings.Contains(hung[0].Saw, "kit_layer_test.go") {
+		t.Errorf("found %v in %v, want one that names this file", hung, time.Since(start))
+	}
+}
+
+func TestLeftGoroutinesAreNamedByTheMiddleware(t *testing.T) {
+	for _, r := range contract {
+		if r.name != ruleC5 {
+			continue
+		}
+		for _, f := range examine(t, r, http1, layerOf(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+			lost := req.Clone(context.WithoutCancel(req.Context()))
+			lost.Body = nil
+			go next.RoundTrip(lost)
+			return next.RoundTrip(req)
+		})).found() {
+			if f.Rule == ruleC5 && strings.HasPrefix(f.Saw, "goroutines") && !strings.Contains(f.Saw, "kit_layer_test.go") {
+				t.Errorf("%s, want the line of this file", f.Saw)
+			}
+		}
+	}
+}
+
+func TestRuleNamesNeedNoQuoting(t *testing.T) {
+	plain := regexp.MustCompile(`^[A-Z][0-9]_[A-Za-z0-9_.]+$`)
+	for _, r := range contract {
+		if !plain.MatchString(r.name) {
+			t.Errorf("rule %s cannot be given to -run as it is", r.name)
+		}
+	}
+}
