@@ -13,6 +13,13 @@ import (
 	"time"
 )
 
+// ruleB1 is known to every world, which sees what became of its uploads.
+const (
+	ruleB1         = "B1_body_is_closed_on_every_path"
+	whyB1          = "a caller that writes into a pipe waits for ever for a reader that went away without closing it"
+	wantBodyClosed = "the request's body is closed in the end"
+)
+
 // bodyRules are section B of the contract: the request's body.
 var bodyRules = []rule{{
 	name: "B0_first_attempt_sends_the_body_it_was_given",
@@ -20,8 +27,8 @@ var bodyRules = []rule{{
 		"and a GetBody that seeks a shared reader disturbs the body that is being sent",
 	over: everywhere, run: checkOwnBody,
 }, {
-	name: "B1_body_is_closed_on_every_path",
-	why:  "a caller that writes into a pipe waits for ever for a reader that went away without closing it",
+	name: ruleB1,
+	why:  whyB1,
 	over: virtual, run: checkBodyClosed,
 }, {
 	name: "B2_no_body_stays_no_body",
@@ -88,7 +95,7 @@ func checkBodyClosed(c *check) {
 	closed := func(path string, u *upload, err error) {
 		settle(c)
 		if copies, open, _, _ := u.state(); open > 0 {
-			c.report("the request's body is closed in the end", "%s: %d of %d bodies were not (error %v)", path, open, copies, err)
+			c.report(wantBodyClosed, "%s: %d of %d bodies were not (error %v)", path, open, copies, err)
 		}
 	}
 	w := c.serve(echo)
@@ -161,36 +168,36 @@ func checkNoBody(c *check) {
 	describe := func(rw http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(rw, "%s %d %v", r.Method, r.ContentLength, r.TransferEncoding)
 	}
-	try := func(w *world, name string, body io.ReadCloser) {
-		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE"} {
-			from := w.rec.count()
-			req := w.request(context.Background(), method, "/")
-			req.Header.Set("Idempotency-Key", "one")
-			req.Body = body
-			if body != nil {
-				req.GetBody = func() (io.ReadCloser, error) { return http.NoBody, nil }
-			}
-			status, got, err := w.fetch(req)
-			want := method + " 0 []"
-			if method == "HEAD" {
-				want = ""
-			}
-			if status == 200 && got != want {
-				c.report("the server is told that there is no body", "%s with %s: it saw %q, error %v", method, name, got, err)
-			}
-			for _, t := range w.rec.trips()[from:] {
-				if body == nil && t.body != nil && t.body != http.NoBody || body != nil && t.body != http.NoBody {
-					c.report("http.NoBody stays http.NoBody, and nil nil", "%s with %s: the base got a body of type %T", method, name, t.body)
-				}
+	try := func(name string, w *world, method string, body io.ReadCloser) {
+		req := w.request(context.Background(), method, "/")
+		req.Header.Set("Idempotency-Key", "one")
+		req.Body = body
+		if body != nil {
+			req.GetBody = func() (io.ReadCloser, error) { return http.NoBody, nil }
+		}
+		status, got, err := w.fetch(req)
+		want := method + " 0 []"
+		if method == "HEAD" {
+			want = ""
+		}
+		if status == 200 && got != want {
+			c.report("the server is told that there is no body", "%s: it saw %q, error %v", name, got, err)
+		}
+		for _, t := range w.rec.trips() {
+			if body == nil && t.body != nil && t.body != http.NoBody || body != nil && t.body != http.NoBody {
+				c.report("http.NoBody stays http.NoBody, and nil nil", "%s: the base got a body of type %T", name, t.body)
 			}
 		}
 	}
-	w := c.serve(describe)
-	try(w, "nil", nil)
-	try(w, "http.NoBody", http.NoBody)
-	if !c.via.real() {
-		c.provoke(describe, func(p provocation, w *world) { try(w, "nil after "+p.name, nil) })
-		c.provoke(describe, func(p provocation, w *world) { try(w, "http.NoBody after "+p.name, http.NoBody) })
+	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE"} {
+		for name, body := range map[string]io.ReadCloser{"nil": nil, "http.NoBody": http.NoBody} {
+			w := c.serve(describe)
+			try(method+" with "+name, w, method, body)
+			w.close()
+			if !c.via.real() {
+				c.provoke(describe, func(p provocation, w *world) { try(method+" with "+name+" after "+p.name, w, method, body) })
+			}
+		}
 	}
 }
 

@@ -7,9 +7,12 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
+
+//lint:file-ignore SA1019 Request.Cancel is deprecated, but http.Client closes it at its Timeout
 
 // layer is a middleware of one function around a base.
 type layer struct {
@@ -48,6 +51,8 @@ func (j *janitor) Close() error {
 	return nil
 }
 
+var errFull = errors.New("it is full")
+
 // sound are middlewares that break no rule but those they are exempt from.
 var sound = []struct {
 	name   string
@@ -84,6 +89,92 @@ var sound = []struct {
 		clone.Trailer = req.Trailer
 		return next.RoundTrip(clone)
 	})},
+	{"refuses what is more than ten at once", "", func(base http.RoundTripper) http.RoundTripper {
+		places := make(chan struct{}, 10)
+		return &layer{base, func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+			select {
+			case places <- struct{}{}:
+			default:
+				closeBody(req)
+				return nil, errFull
+			}
+			defer func() { <-places }()
+			return next.RoundTrip(req)
+		}}
+	}},
+	{"refuses what is more than ten a minute", "", func(base http.RoundTripper) http.RoundTripper {
+		var mu sync.Mutex
+		var minute time.Time
+		var n int
+		return &layer{base, func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+			mu.Lock()
+			if time.Since(minute) > time.Minute {
+				minute, n = time.Now(), 0
+			}
+			n++
+			refuse := n > 10
+			mu.Unlock()
+			if refuse {
+				closeBody(req)
+				return nil, errFull
+			}
+			return next.RoundTrip(req)
+		}}
+	}},
+	{"refuses after three errors, whatever they are", "", func(base http.RoundTripper) http.RoundTripper {
+		var mu sync.Mutex
+		var until time.Time
+		var failed int
+		return &layer{base, func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+			mu.Lock()
+			refuse := time.Now().Before(until)
+			mu.Unlock()
+			if refuse {
+				closeBody(req)
+				return nil, errFull
+			}
+			resp, err := next.RoundTrip(req)
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil {
+				failed = 0
+			} else if failed++; failed == 3 {
+				failed, until = 0, time.Now().Add(time.Minute)
+			}
+			return resp, err
+		}}
+	}},
+	{"lets five through each second", "", func(base http.RoundTripper) http.RoundTripper {
+		turn := make(chan struct{}, 1)
+		var next time.Time
+		return &layer{base, func(base http.RoundTripper, req *http.Request) (*http.Response, error) {
+			wait := func(turn chan<- struct{}, timer <-chan time.Time) error {
+				select {
+				case turn <- struct{}{}:
+				case <-timer:
+				case <-req.Context().Done():
+					closeBody(req)
+					return context.Cause(req.Context())
+				case <-req.Cancel:
+					closeBody(req)
+					return errGivenUp
+				}
+				return nil
+			}
+			if err := wait(turn, nil); err != nil {
+				return nil, err
+			}
+			err := wait(nil, time.After(time.Until(next)))
+			if err == nil {
+				next = time.Now().Add(time.Second / 5)
+			}
+			<-turn
+			if err != nil {
+				return nil, err
+			}
+			return base.RoundTrip(req)
+		}}
+	}},
 	{"has a goroutine until it is closed", "", func(base http.RoundTripper) http.RoundTripper {
 		j := &janitor{layer{base, http.RoundTripper.RoundTrip}, make(chan struct{})}
 		go func() {
@@ -126,7 +217,7 @@ var unsound = []struct {
 			}
 			return resp, err
 		})},
-	{"D8", "has no last attempt", "attempts come to an end",
+	{"D1", "has no last attempt", "attempts come to an end",
 		layerOf(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
 			for {
 				resp, err := next.RoundTrip(req)

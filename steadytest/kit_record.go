@@ -214,6 +214,9 @@ type uploadCopy struct {
 
 // attach makes u the body of req, which will be sent to w, and returns req.
 func (u *upload) attach(w *world, req *http.Request) *http.Request {
+	w.rec.mu.Lock()
+	w.uploads = append(w.uploads, u)
+	w.rec.mu.Unlock()
 	u.sent = func() bool { return w.rec.count() > 0 }
 	req.Body = u.copy(u.data)
 	req.ContentLength = int64(len(u.data))
@@ -367,6 +370,12 @@ func (s snapshotReq) difference(req *http.Request) string {
 		return "Cancel"
 	case req.Pattern != was.Pattern:
 		return "Pattern"
+	case text(req.Form) != text(was.Form) || text(req.PostForm) != text(was.PostForm) || req.MultipartForm != was.MultipartForm:
+		return "a form"
+	case req.RemoteAddr != was.RemoteAddr:
+		return "RemoteAddr"
+	case req.Response != was.Response:
+		return "Response"
 	case req.Context() != was.Context():
 		return "its context"
 	}

@@ -184,6 +184,15 @@ type wire struct {
 
 func (w wire) Close() error { return w.WriteCloser.Close() }
 
+// switched is a 101 without a server behind it.
+func switched(req *http.Request) *http.Response {
+	pr, pw := io.Pipe()
+	resp := canned(req, http.StatusSwitchingProtocols, "")
+	resp.Header.Set("Upgrade", "echo")
+	resp.Body, resp.ContentLength = wire{pr, pw}, -1
+	return resp
+}
+
 func checkUpgrade(c *check) {
 	w := c.serve(func(rw http.ResponseWriter, r *http.Request) {
 		conn, buf, err := rw.(http.Hijacker).Hijack()
@@ -196,13 +205,7 @@ func checkUpgrade(c *check) {
 		io.WriteString(conn, line)
 	})
 	if c.via == memory {
-		w.rec.script = func(_ int, req *http.Request) (*http.Response, error) {
-			pr, pw := io.Pipe()
-			resp := canned(req, 101, "")
-			resp.Header.Set("Upgrade", "echo")
-			resp.Body, resp.ContentLength = wire{pr, pw}, -1
-			return resp, nil
-		}
+		w.rec.script = func(_ int, req *http.Request) (*http.Response, error) { return switched(req), nil }
 	}
 	req := w.get("/")
 	req.Header.Set("Connection", "Upgrade")
@@ -342,62 +345,6 @@ func checkLastBytes(c *check) {
 			c.report("bytes and error of a Read arrive as they were", "%q and %v became %q and %v", "last bytes", err, text, got)
 		}
 		resp.Body.Close()
-	}
-}
-
-func checkReleased(c *check) {
-	endless := func(rw http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, "/ends") {
-			io.WriteString(rw, "short")
-			return
-		}
-		io.WriteString(rw, "long")
-		rw.(http.Flusher).Flush()
-		if r.URL.Path == "/breaks" {
-			panic(http.ErrAbortHandler)
-		}
-		<-r.Context().Done()
-	}
-	for _, way := range []struct {
-		name, path string
-		leave      func(resp *http.Response, cancel func())
-	}{
-		{"EOF, never closed", "/ends", func(r *http.Response, _ func()) { io.Copy(io.Discard, r.Body) }},
-		{"a read error, never closed", "/breaks", func(r *http.Response, _ func()) { io.Copy(io.Discard, r.Body) }},
-		{"Close, never read", "/stays", func(r *http.Response, _ func()) { r.Body.Close() }},
-		{"the context's end, never closed", "/stays", func(_ *http.Response, cancel func()) { cancel() }},
-	} {
-		w := c.serve(endless)
-		for i := range 40 {
-			ctx, cancel := context.WithCancel(context.Background())
-			type answer struct {
-				resp *http.Response
-				err  error
-			}
-			answered := make(chan answer, 1)
-			go func() {
-				resp, err := w.send(w.get(way.path).WithContext(ctx))
-				answered <- answer{resp, err}
-			}()
-			select {
-			case a := <-answered:
-				if a.err != nil {
-					c.report("a response that came to its end holds nothing", "after %d that ended by %s: error %v", i, way.name, a.err)
-				} else {
-					way.leave(a.resp, cancel)
-				}
-			case <-time.After(time.Minute):
-				c.report("a response that came to its end holds nothing", "after %d that ended by %s the next call waits", i, way.name)
-				cancel()
-				if a := <-answered; a.resp != nil {
-					a.resp.Body.Close()
-				}
-				return
-			}
-			time.Sleep(10 * time.Millisecond)
-			cancel()
-		}
-		w.close()
 	}
 }
 

@@ -118,12 +118,13 @@ func checkReused(c *check) {
 }
 
 func checkLastResponse(c *check) {
+	padding := large(200_000)
 	for _, status := range []int{429, 500, 503, 529} {
 		var mu sync.Mutex
 		var last int // attempt
 		var want string
 		w := c.serveNth(func(n int, rw http.ResponseWriter, r *http.Request) {
-			body := fmt.Sprintf(`{"error":{"message":"attempt %d","padding":"%s"}}`, n, large(200_000))
+			body := fmt.Sprintf(`{"error":{"message":"attempt %d","padding":"%s"}}`, n, padding)
 			mu.Lock()
 			last, want = n, body
 			mu.Unlock()

@@ -283,64 +283,11 @@ func checkLeftovers(c *check) {
 		rw.(http.Flusher).Flush()
 		<-r.Context().Done()
 	})
+	w.forgetful = true
 	ctx, cancel := context.WithCancel(context.Background())
 	if _, err := w.send(w.get("/").WithContext(ctx)); err != nil {
 		c.report("a stream begins", "error %v", err)
 	}
 	cancel()
 	settle(c)
-}
-
-func checkConcurrency(c *check) {
-	status := func(i int) int { return []int{200, 200, 200, 404, 200, 400, 200, 201}[i%8] }
-	w := c.serve(func(rw http.ResponseWriter, r *http.Request) {
-		var i int
-		fmt.Sscan(r.Header.Get("X-Call"), &i)
-		body, _ := io.ReadAll(r.Body)
-		rw.WriteHeader(status(i))
-		fmt.Fprintf(rw, "%d %s", i, body)
-	})
-	var all sync.WaitGroup
-	for i := range 100 {
-		all.Go(func() {
-			for j := range 2 {
-				call := 2*i + j
-				data := fmt.Sprintf("body of %d", call)
-				req := w.post(&upload{data: data, replay: true})
-				req.Header.Set("X-Call", fmt.Sprint(call))
-				if call%5 == 4 {
-					ctx, cancel := context.WithCancel(req.Context())
-					cancel()
-					req = req.WithContext(ctx)
-				}
-				got, body, err := w.fetch(req)
-				if err == nil && (got != status(call) || body != fmt.Sprintf("%d %s", call, data)) {
-					c.report("each caller gets the response to its own request", "call %d: status %d, %q", call, got, body)
-				}
-				if err != nil && call%5 != 4 {
-					c.report("calls do not fail because there are many", "call %d: %v", call, err)
-				}
-			}
-		})
-	}
-	all.Wait()
-	if c.via.real() {
-		return
-	}
-	storm := c.serveNth(func(n int, rw http.ResponseWriter, r *http.Request) {
-		if n%3 == 0 {
-			provocation{status: []int{429, 503, 500}[n/3%3]}.answer(rw, "not now")
-			return
-		}
-		echo(rw, r)
-	})
-	for i := range 100 {
-		all.Go(func() {
-			data := fmt.Sprintf("body of %d", i)
-			if got, body, err := storm.fetch(storm.post(&upload{data: data, replay: true})); err == nil && got == 200 && body != data {
-				c.report("each caller gets the response to its own request", "among failures: %q for %q", body, data)
-			}
-		})
-	}
-	all.Wait()
 }

@@ -48,6 +48,9 @@ type world struct {
 	url   string
 	conns atomic.Int64 // connections opened
 
+	uploads   []*upload
+	forgetful bool // the caller leaves responses' bodies open
+
 	close func()
 }
 
@@ -69,6 +72,7 @@ func (c *check) serve(h http.HandlerFunc) *world {
 	w.rt = c.wrap(w.rec)
 	closeBase := w.close
 	w.close = sync.OnceFunc(func() {
+		w.inspect()
 		shut(w.rt)
 		w.rec.abandon()
 		closeBase()
@@ -77,6 +81,30 @@ func (c *check) serve(h http.HandlerFunc) *world {
 	c.worlds = append(c.worlds, w)
 	c.mu.Unlock()
 	return w
+}
+
+// inspect looks, when all calls are over, at the bodies that they leave: those of
+// requests must be closed, and those of responses, which the caller has closed
+// or never got.
+func (w *world) inspect() {
+	c := w.c
+	if c.via.real() || c.isBroken() {
+		return
+	}
+	settle(c)
+	for i, t := range w.rec.trips() {
+		if t.reply == nil || w.forgetful {
+			continue
+		}
+		if _, _, closed := t.reply.state(); closed == 0 {
+			c.reportAs(ruleC5, whyC5, "every response's body is closed when the call is over", "that of attempt %d, a %d, is open", i+1, t.as.resp.StatusCode)
+		}
+	}
+	for _, u := range w.uploads {
+		if copies, open, _, _ := u.state(); open > 0 {
+			c.reportAs(ruleB1, whyB1, wantBodyClosed, "%d of %d bodies are open when the call is over", open, copies)
+		}
+	}
 }
 
 // shut closes a middleware that can be closed.

@@ -130,6 +130,7 @@ type check struct {
 	findings []Finding
 	worlds   []*world
 	hung     bool
+	broken   bool // off before its end
 }
 
 // realPatience is after how long in real time a check is taken to be hung.
@@ -168,6 +169,13 @@ func examine(t *testing.T, r rule, v via, wrap func(http.RoundTripper) http.Roun
 	return c
 }
 
+// isBroken tells whether the check broke off, and left things as they were.
+func (c *check) isBroken() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.broken
+}
+
 // found is what the check has found.
 func (c *check) found() []Finding {
 	c.mu.Lock()
@@ -198,8 +206,14 @@ func (c *check) bubble(t *testing.T) {
 func (c *check) supervise() {
 	done := make(chan struct{})
 	go func() {
-		defer close(done)
-		c.guard(func() { c.rule.run(c) })
+		var through bool
+		defer func() {
+			c.mu.Lock()
+			c.broken = !through
+			c.mu.Unlock()
+			close(done)
+		}()
+		through = c.guard(func() { c.rule.run(c) })
 	}()
 	timer := time.NewTimer(c.patience())
 	defer timer.Stop()
@@ -207,7 +221,7 @@ func (c *check) supervise() {
 	case <-done:
 	case <-timer.C:
 		c.mu.Lock()
-		c.hung = true
+		c.hung, c.broken = true, true
 		c.mu.Unlock()
 		c.report("the call comes to an end", "it is still blocked after %v: %s", c.patience(), leftovers(!c.via.real()))
 	}
