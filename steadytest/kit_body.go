@@ -343,7 +343,7 @@ func checkReplay(c *check) {
 		body     string
 	}
 	for _, unsure := range []bool{false, true} {
-		for _, status := range []int{429, 503, 500} {
+		for _, p := range denials() {
 			var mu sync.Mutex
 			var arrivals []arrival
 			w := c.serveNth(func(n int, rw http.ResponseWriter, r *http.Request) {
@@ -352,7 +352,7 @@ func checkReplay(c *check) {
 				arrivals = append(arrivals, arrival{r.ContentLength, r.TransferEncoding, string(body)})
 				mu.Unlock()
 				if n == 1 {
-					provocation{status: status}.answer(rw, "not now")
+					p.answer(rw, "not now")
 				}
 			})
 			u := &upload{data: large(10_000), replay: true, unsure: unsure}
@@ -364,7 +364,7 @@ func checkReplay(c *check) {
 			for _, a := range all {
 				if a.body != u.data || a.length != all[0].length || !slices.Equal(a.encoding, all[0].encoding) {
 					c.report("every attempt has the same body, length and framing", "after a %d: Content-Length %d, Transfer-Encoding %q, %d bytes; the first had %d, %q, %d",
-						status, a.length, a.encoding, len(a.body), all[0].length, all[0].encoding, len(all[0].body))
+						p.status, a.length, a.encoding, len(a.body), all[0].length, all[0].encoding, len(all[0].body))
 				}
 			}
 		}
@@ -377,8 +377,18 @@ func checkRepeatable(c *check) {
 			name   string
 			status int
 			err    error
-		}{{"500", 500, nil}, {"502", 502, nil}, {"a connection that broke after sending", 0, io.ErrUnexpectedEOF}} {
-			w := c.serve(func(rw http.ResponseWriter, r *http.Request) { rw.WriteHeader(max(fault.status, 200)) })
+			silent time.Duration
+		}{
+			{name: "500", status: 500}, {name: "502", status: 502}, {name: "504", status: 504},
+			{name: "a connection that broke after sending", err: io.ErrUnexpectedEOF},
+			{name: "a connection that was reset", err: errReset},
+			{name: "a timeout", err: errTimeout},
+			{name: "an hour of silence", silent: time.Hour},
+		} {
+			w := c.serve(func(rw http.ResponseWriter, r *http.Request) {
+				doze(r.Context(), fault.silent)
+				rw.WriteHeader(max(fault.status, 200))
+			})
 			w.rec.script = func(int, *http.Request) (*http.Response, error) { return nil, fault.err }
 			req := (&upload{data: "hello", replay: true}).attach(w, w.request(context.Background(), method, "/orders"))
 			w.fetch(req)
@@ -418,14 +428,11 @@ func checkSingleAttempt(c *check) {
 		}},
 		{"CONNECT", func(w *world) *http.Request { return w.request(context.Background(), "CONNECT", "/") }},
 	} {
-		w := c.serve(echo)
-		w.rec.script = func(_ int, req *http.Request) (*http.Response, error) {
-			return canned(req, 500, "no"), nil
-		}
-		w.fetch(special.make(w))
-		if n := w.rec.count(); n > 1 {
-			c.report("one attempt", "%s: %d attempts", special.name, n)
-		}
-		w.close()
+		c.provoke(echo, func(p provocation, w *world) {
+			w.fetch(special.make(w))
+			if n := w.rec.count(); n > 1 {
+				c.report("one attempt", "%s, %s: %d attempts", special.name, p.name, n)
+			}
+		})
 	}
 }

@@ -39,7 +39,7 @@ func checkErrors(c *check) {
 	for _, base := range []error{
 		io.EOF, io.ErrUnexpectedEOF, &uniqueError{"a base's own error"},
 		&net.OpError{Op: "read", Net: "tcp", Err: errors.New("connection reset by peer")},
-		errRefused, &net.DNSError{Err: "no such host", Name: "nowhere.test", IsNotFound: true},
+		errRefused, errReset, errTimeout, &net.DNSError{Err: "no such host", Name: "nowhere.test", IsNotFound: true},
 	} {
 		for _, method := range []string{"GET", "POST"} {
 			w := c.serve(echo)
@@ -70,13 +70,7 @@ func checkErrors(c *check) {
 }
 
 func checkDeadConnection(c *check) {
-	for _, repeatable := range []struct {
-		name string
-		make func(w *world) *http.Request
-	}{
-		{"GET", func(w *world) *http.Request { return w.get("/") }},
-		{"POST with an Idempotency-Key", func(w *world) *http.Request { return w.post(&upload{data: "hello", replay: true}) }},
-	} {
+	for _, repeatable := range repeatables {
 		var drop atomic.Bool
 		w := c.serve(func(rw http.ResponseWriter, r *http.Request) {
 			if drop.CompareAndSwap(true, false) {

@@ -454,6 +454,15 @@ func (w *world) post(u *upload) *http.Request {
 	return req
 }
 
+// repeatables are requests that may be repeated, with a body and without.
+var repeatables = []struct {
+	name string
+	make func(w *world) *http.Request
+}{
+	{"GET", func(w *world) *http.Request { return w.get("/things") }},
+	{"POST with an Idempotency-Key", func(w *world) *http.Request { return w.post(&upload{data: "hello", replay: true}) }},
+}
+
 // basePanic is what a base panics with.
 var basePanic any = "steadytest: the base panics"
 

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
@@ -17,7 +16,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -57,56 +55,6 @@ var requestRules = []rule{{
 	over: wires, run: checkHTTPTrace,
 }}
 
-// A provocation is a first answer that asks to be followed by a second attempt.
-type provocation struct {
-	name   string
-	status int   // of the first response
-	err    error // instead of a response
-}
-
-var errRefused = &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
-
-var provocations = []provocation{
-	{name: "429 with Retry-After: 0", status: 429},
-	{name: "503 with Retry-After: 0", status: 503},
-	{name: "500", status: 500},
-	{name: "connection refused", err: errRefused},
-}
-
-// answer writes the response of a provocation with body.
-func (p provocation) answer(rw http.ResponseWriter, body string) {
-	if p.status == 429 || p.status == 503 {
-		rw.Header().Set("Retry-After", "0")
-	}
-	rw.WriteHeader(p.status)
-	io.WriteString(rw, body)
-}
-
-// provoke runs f in a world for each provocation whose first answer is p and
-// whose later ones are then's. f looks at how many attempts there were.
-func (c *check) provoke(then http.HandlerFunc, f func(p provocation, w *world)) {
-	for _, p := range provocations {
-		if p.err != nil && c.via.real() {
-			continue
-		}
-		w := c.serveNth(func(n int, rw http.ResponseWriter, r *http.Request) {
-			if n == 1 && p.err == nil {
-				p.answer(rw, "not now")
-				return
-			}
-			then(rw, r)
-		})
-		w.rec.script = func(n int, _ *http.Request) (*http.Response, error) {
-			if n == 1 {
-				return nil, p.err
-			}
-			return nil, nil
-		}
-		f(p, w)
-		w.close()
-	}
-}
-
 // echo answers with what it was sent.
 func echo(rw http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
@@ -132,11 +80,11 @@ func checkRequestUnchanged(c *check) {
 		w.rec.onTrip = compare
 		w.rec.mu.Unlock()
 		reading.Go(func() {
-			for {
+			for pause := 10 * time.Millisecond; ; pause *= 2 {
 				select {
 				case <-stop:
 					return
-				case <-time.After(20 * time.Millisecond):
+				case <-time.After(pause):
 					_ = req.Header.Get("X-Own")
 				}
 			}
@@ -209,24 +157,38 @@ func checkRequestTrailer(c *check) {
 type contextKey struct{}
 
 func checkFieldsForwarded(c *check) {
-	w := c.serve(echo)
-	ctx := context.WithValue(context.Background(), contextKey{}, "mine")
-	u := &upload{data: "hello", replay: true}
-	req := u.attach(w, w.request(ctx, "POST", "/a%2Fb?q=1#f"))
-	req.Host = "virtual.test"
-	req.Close = true
-	req.TransferEncoding = []string{"identity"}
-	req.Pattern = "POST /{x}"
-	req.Proto, req.ProtoMajor, req.ProtoMinor = "HTTP/1.0", 1, 0
-	req.Cancel = make(chan struct{})
-	req.Header = http.Header{"X-Two": {"b", "a"}, "x-lower": {"1"}, "Idempotency-Key": nil}
-	w.fetch(req)
-	if w.rec.count() == 0 {
-		c.report("the base is asked", "it was not")
-		return
+	full := func(w *world, method string) *http.Request {
+		ctx := context.WithValue(context.Background(), contextKey{}, "mine")
+		u := &upload{data: "hello", replay: true}
+		req := u.attach(w, w.request(ctx, method, "/a%2Fb?q=1#f"))
+		req.Host = "virtual.test"
+		req.Close = true
+		req.TransferEncoding = []string{"identity"}
+		req.Pattern = "POST /{x}"
+		req.Proto, req.ProtoMajor, req.ProtoMinor = "HTTP/1.0", 1, 0
+		req.Cancel = make(chan struct{})
+		req.Header = http.Header{"X-Two": {"b", "a"}, "x-lower": {"1"}, "Idempotency-Key": nil}
+		return req
 	}
-	t := w.rec.trips()[0]
-	c.forwarded("", t, req)
+	for _, method := range []string{"POST", "Report"} {
+		w := c.serve(echo)
+		req := full(w, method)
+		w.fetch(req)
+		if w.rec.count() == 0 {
+			c.report("the base is asked", "it was not")
+			return
+		}
+		c.forwarded("", w.rec.trips()[0], req)
+		w.close()
+	}
+	c.provoke(echo, func(p provocation, w *world) {
+		req := full(w, "POST")
+		w.fetch(req)
+		for i, t := range w.rec.trips() {
+			c.forwarded(fmt.Sprintf("attempt %d, after %s: ", i+1, p.name), t, req)
+		}
+	})
+	w := c.serve(echo)
 	noMethod := w.get("/")
 	noMethod.Method = ""
 	w.must(noMethod, "")

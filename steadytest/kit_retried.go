@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/cookiejar"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -45,7 +46,7 @@ func (b *slowBody) Close() error {
 }
 
 func checkDrained(c *check) {
-	for _, status := range []int{429, 503, 500} {
+	for _, p := range denials() {
 		for _, body := range []struct {
 			name  string
 			pause time.Duration
@@ -61,13 +62,12 @@ func checkDrained(c *check) {
 				if n > 1 {
 					if first := w.rec.trips()[0]; first.reply != nil {
 						if _, _, closed := first.reply.state(); closed == 0 {
-							c.report("a retried response is closed before the next attempt", "a %d with a body %s was not", status, body.name)
+							c.report("a retried response is closed before the next attempt", "a %d with a body %s was not", p.status, body.name)
 						}
 					}
 					return nil, nil
 				}
-				resp := canned(req, status, "")
-				resp.Header.Set("Retry-After", "0")
+				resp, _ := p.canned(req, "")
 				resp.Body, resp.ContentLength = &slowBody{pause: body.pause, left: body.size, closed: make(chan struct{})}, -1
 				return resp, nil
 			}
@@ -76,18 +76,18 @@ func checkDrained(c *check) {
 			resp, err := w.send(w.get("/").WithContext(ctx))
 			took := time.Since(start)
 			if took > 5*time.Minute {
-				c.report("a retry does not wait for a body that does not end", "a %d with a body %s held it for %v (error %v)", status, body.name, took, err)
+				c.report("a retry does not wait for a body that does not end", "a %d with a body %s held it for %v (error %v)", p.status, body.name, took, err)
 			}
 			if first := w.rec.trips()[0]; w.rec.count() > 1 && first.reply != nil {
 				read, ended, closed := first.reply.state()
 				if read > 8<<20 {
-					c.report("no more than some MiB of a retried response are read", "a %d with a body %s: %d MiB", status, body.name, read>>20)
+					c.report("no more than some MiB of a retried response are read", "a %d with a body %s: %d MiB", p.status, body.name, read>>20)
 				}
 				if body.size == 20_000 && !ended {
-					c.report("the body of a usual error is read to its end", "a %d: %d of %d bytes and no EOF", status, read, body.size)
+					c.report("the body of a usual error is read to its end", "a %d: %d of %d bytes and no EOF", p.status, read, body.size)
 				}
 				if closed == 0 {
-					c.report("a retried response is closed", "a %d with a body %s was not", status, body.name)
+					c.report("a retried response is closed", "a %d with a body %s was not", p.status, body.name)
 				}
 			}
 			if resp != nil {
@@ -118,42 +118,55 @@ func checkReused(c *check) {
 }
 
 func checkLastResponse(c *check) {
-	padding := large(200_000)
-	for _, status := range []int{429, 500, 503, 529} {
-		var mu sync.Mutex
-		var last int // attempt
-		var want string
-		w := c.serveNth(func(n int, rw http.ResponseWriter, r *http.Request) {
-			body := fmt.Sprintf(`{"error":{"message":"attempt %d","padding":"%s"}}`, n, padding)
-			mu.Lock()
-			last, want = n, body
-			mu.Unlock()
-			rw.Header().Set("X-Attempt", strconv.Itoa(n))
-			rw.Header().Set("Content-Type", "application/json")
-			provocation{status: status}.answer(rw, body)
-		})
-		resp, err := w.send(w.post(&upload{data: "hello", replay: true}))
-		if err != nil {
-			c.report("when it gives up, the last response", "%d, always: error %v after %d attempts", status, err, w.rec.count())
-			w.close()
-			continue
+	for _, p := range append(denials(), provocation{status: 529}) {
+		for _, kind := range repeatables {
+			c.gaveUp(p, kind.name, kind.make)
 		}
-		text, err := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		mu.Lock()
-		if resp.Header.Get("X-Attempt") != strconv.Itoa(last) {
-			c.report("when it gives up, the last response", "%d, always: that to attempt %q of %d", status, resp.Header.Get("X-Attempt"), last)
-		}
-		if string(text) != want || err != nil {
-			c.report("the last response's body is whole", "%d, always: %d of %d bytes, error %v", status, len(text), len(want), err)
-		}
-		mu.Unlock()
-		w.close()
 	}
 }
 
+// gaveUp sends a request to a server that always denies it.
+func (c *check) gaveUp(p provocation, name string, request func(w *world) *http.Request) {
+	var mu sync.Mutex
+	var last int // attempt
+	var want string
+	w := c.serveNth(func(n int, rw http.ResponseWriter, r *http.Request) {
+		body := fmt.Sprintf(`{"error":{"message":"attempt %d","padding":"%s"}}`, n, padding)
+		mu.Lock()
+		last, want = n, body
+		mu.Unlock()
+		rw.Header().Set("X-Attempt", strconv.Itoa(n))
+		rw.Header().Set("Content-Type", "application/json")
+		p.answer(rw, body)
+	})
+	defer w.close()
+	resp, err := w.send(request(w))
+	if err != nil {
+		c.report("when it gives up, the last response", "%s, %d, always: error %v after %d attempts", name, p.status, err, w.rec.count())
+		return
+	}
+	text, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	mu.Lock()
+	defer mu.Unlock()
+	if resp.Header.Get("X-Attempt") != strconv.Itoa(last) {
+		c.report("when it gives up, the last response", "%s, %d, always: that to attempt %q of %d", name, p.status, resp.Header.Get("X-Attempt"), last)
+	}
+	if string(text) != want || err != nil {
+		c.report("the last response's body is whole", "%s, %d, always: %d of %d bytes, error %v", name, p.status, len(text), len(want), err)
+	}
+	for field, values := range p.header() {
+		if !slices.Equal(resp.Header[field], values) {
+			c.report("the last response's header is whole", "%s, %d, always: %s became %q", name, p.status, field, resp.Header[field])
+		}
+	}
+}
+
+// padding makes a body longer than anything that is read ahead.
+var padding = large(200_000)
+
 func checkRetriedCookie(c *check) {
-	for _, p := range provocations {
+	for _, p := range denials() {
 		w := c.serve(func(rw http.ResponseWriter, r *http.Request) {
 			http.SetCookie(rw, &http.Cookie{Name: "seen", Value: "1"})
 			if cookies := r.Header.Get("Cookie"); cookies != "" {
@@ -161,11 +174,10 @@ func checkRetriedCookie(c *check) {
 			}
 		})
 		w.rec.script = func(n int, req *http.Request) (*http.Response, error) {
-			if n > 1 || p.err != nil {
+			if n > 1 {
 				return nil, nil
 			}
-			resp := canned(req, p.status, "not now")
-			resp.Header.Set("Retry-After", "0")
+			resp, _ := p.canned(req, "not now")
 			resp.Header.Set("Set-Cookie", "unseen=1")
 			return resp, nil
 		}

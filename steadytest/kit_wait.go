@@ -67,13 +67,22 @@ func (w *world) await(req *http.Request) <-chan awaited {
 	return done
 }
 
-// waits are the situations in which a middleware may wait: the server asks for
-// half a minute, or says nothing and is down.
-var waits = []struct {
+// wait is a situation in which a middleware may wait: the server asks for half a
+// minute, or says nothing and is down.
+type wait struct {
 	name       string
 	status     int
 	retryAfter string
-}{
+}
+
+func (w wait) deny(rw http.ResponseWriter, r *http.Request) {
+	if w.retryAfter != "" {
+		rw.Header().Set("Retry-After", w.retryAfter)
+	}
+	http.Error(rw, "denied", w.status)
+}
+
+var waits = []wait{
 	{"429 with Retry-After: 30", 429, "30"},
 	{"503 with Retry-After: 30", 503, "30"},
 	{"429 alone", 429, ""},
@@ -90,38 +99,35 @@ const byCancel = ", by Request.Cancel"
 // in that moment. f cancels and looks.
 func (c *check) whileWaiting(f func(name string, w *world, stop func(), done <-chan awaited)) {
 	for _, wait := range waits {
-		for _, legacy := range []bool{false, true} {
-			for _, first := range []int{0, 1} { // denied calls before the one that is looked at
-				w := c.serve(func(rw http.ResponseWriter, r *http.Request) {
-					if wait.retryAfter != "" {
-						rw.Header().Set("Retry-After", wait.retryAfter)
+		for _, kind := range repeatables {
+			for _, legacy := range []bool{false, true} {
+				for _, first := range []int{0, 1} { // denied calls before the one that is looked at
+					w := c.serve(wait.deny)
+					for range first {
+						before, cancel := context.WithTimeout(context.Background(), time.Second)
+						w.fetch(w.get("/").WithContext(before))
+						cancel()
 					}
-					http.Error(rw, "denied", wait.status)
-				})
-				for range first {
-					before, cancel := context.WithTimeout(context.Background(), time.Second)
-					w.fetch(w.get("/").WithContext(before))
-					cancel()
+					ctx, cancel := context.WithCancelCause(context.Background())
+					req := kind.make(w).WithContext(ctx)
+					stop := func() { cancel(errCause) }
+					name := kind.name + ", " + wait.name
+					if legacy {
+						ch := make(chan struct{})
+						req.Cancel = ch
+						stop = sync.OnceFunc(func() { close(ch) })
+						name += byCancel
+					}
+					done := w.await(req)
+					time.Sleep(10 * time.Millisecond)
+					select {
+					case <-done: // does not wait here
+					default:
+						f(name, w, stop, done)
+					}
+					cancel(nil)
+					w.close()
 				}
-				ctx, cancel := context.WithCancelCause(context.Background())
-				req := w.post(&upload{data: "hello", replay: true}).WithContext(ctx)
-				stop := func() { cancel(errCause) }
-				name := wait.name
-				if legacy {
-					ch := make(chan struct{})
-					req.Cancel = ch
-					stop = sync.OnceFunc(func() { close(ch) })
-					name += byCancel
-				}
-				done := w.await(req)
-				time.Sleep(10 * time.Millisecond)
-				select {
-				case <-done: // does not wait here
-				default:
-					f(name, w, stop, done)
-				}
-				cancel(nil)
-				w.close()
 			}
 		}
 	}
@@ -141,30 +147,29 @@ func checkCancelledWait(c *check) {
 			c.report("no attempt after the caller has given up", "%s: %d more", name, n)
 		}
 	})
-	// In flight, where the base waits and the middleware passes the context on.
-	w := c.serve(func(rw http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	silent := func(rw http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+	begun := func(rw http.ResponseWriter, r *http.Request) {
+		rw.(http.Flusher).Flush()
+		<-r.Context().Done()
+	}
+	// Where the base waits and the middleware passes the context on, in the first
+	// attempt and in later ones.
+	c.cancelledAtBase("a call in flight", c.serve(silent))
+	c.cancelledAtBase("reading a body", c.serve(begun))
+	c.provoke(silent, func(p provocation, w *world) { c.cancelledAtBase("a call in flight", w) })
+	c.provoke(begun, func(p provocation, w *world) { c.cancelledAtBase("reading a body", w) })
+}
+
+// cancelledAtBase cancels a call half an hour after it was begun.
+func (c *check) cancelledAtBase(what string, w *world) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	done := w.await(w.get("/").WithContext(ctx))
-	time.Sleep(time.Second)
+	time.Sleep(30 * time.Minute)
 	cancel(errCause)
 	start := time.Now()
 	<-done
 	if took := time.Since(start); took > 50*time.Millisecond {
-		c.report("a call in flight ends at once when the caller gives up", "it went on for %v", took)
-	}
-	// And in the middle of a body.
-	w = c.serve(func(rw http.ResponseWriter, r *http.Request) {
-		rw.(http.Flusher).Flush()
-		<-r.Context().Done()
-	})
-	ctx, cancel = context.WithCancelCause(context.Background())
-	done = w.await(w.get("/").WithContext(ctx))
-	time.Sleep(time.Second)
-	cancel(errCause)
-	start = time.Now()
-	<-done
-	if took := time.Since(start); took > 50*time.Millisecond {
-		c.report("reading a body ends at once when the caller gives up", "it went on for %v", took)
+		c.report(what+" ends at once when the caller gives up", "attempt %d went on for %v", w.rec.count(), took)
 	}
 }
 
