@@ -90,6 +90,22 @@ func checkOwnBody(c *check) {
 	w3.fetch(w3.post(&upload{data: "fresh", stale: "stale!", replay: true}))
 }
 
+// strains are what brings some to refuse on their own, sooner or later.
+var strains = []struct {
+	name   string
+	script func(n int, req *http.Request) (*http.Response, error)
+}{
+	{"after refused connections", func(int, *http.Request) (*http.Response, error) { return nil, errRefused }},
+	{"after 503s", func(_ int, req *http.Request) (*http.Response, error) { return canned(req, 503, "down"), nil }},
+	{"after 500s", func(_ int, req *http.Request) (*http.Response, error) { return canned(req, 500, "down"), nil }},
+	{"after a 429 with Retry-After: 3600", func(_ int, req *http.Request) (*http.Response, error) {
+		resp := canned(req, 429, "not now")
+		resp.Header.Set("Retry-After", "3600")
+		return resp, nil
+	}},
+	{"after many calls", nil},
+}
+
 func checkBodyClosed(c *check) {
 	// closed says of one path that the request's bodies must be closed in its end.
 	closed := func(path string, u *upload, err error) {
@@ -132,21 +148,37 @@ func checkBodyClosed(c *check) {
 		_, _, err := w.fetch(w.post(u))
 		closed(p.name+", GetBody fails", u, err)
 	})
-	c.provoke(func(rw http.ResponseWriter, r *http.Request) { http.Error(rw, "down", http.StatusServiceUnavailable) }, func(p provocation, w *world) {
-		// Sooner or later some refuse on their own.
-		for range 60 {
-			asked := w.rec.count()
-			u := &upload{data: "hello", replay: true}
-			w.rec.script = func(int, *http.Request) (*http.Response, error) { return nil, errRefused }
+	for _, strain := range strains {
+		w := c.serve(echo)
+		w.rec.script = strain.script
+		for range 300 {
+			asked, u := w.rec.count(), &upload{data: "hello", replay: true}
 			soon, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 			_, _, err := w.fetch(w.post(u).WithContext(soon))
 			cancel()
 			if w.rec.count() == asked {
-				closed("refused without asking the base", u, err)
-				return
+				closed(strain.name+", refused without asking the base", u, err)
+				break
 			}
 		}
-	})
+		w.close()
+	}
+	// A call that finds no place among those that are under way.
+	full := c.serve(func(rw http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	all, leave := context.WithCancel(context.Background())
+	for range 50 {
+		asked, u := full.rec.count(), &upload{data: "hello", replay: true}
+		ctx, cancel := context.WithCancel(all)
+		done := full.await(full.post(u).WithContext(ctx))
+		time.Sleep(10 * time.Millisecond)
+		if full.rec.count() == asked {
+			cancel()
+			closed("cancelled before the base was asked", u, (<-done).err)
+			break
+		}
+		defer cancel()
+	}
+	leave()
 	pr, pw := io.Pipe()
 	wrote := make(chan error, 1)
 	go func() {

@@ -25,6 +25,8 @@ var (
 	errTimeout = &net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}
 )
 
+const silence = "an hour of silence"
+
 var provocations = []provocation{
 	{name: "429 with Retry-After: 0", status: 429},
 	{name: "503 with Retry-After: 0", status: 503},
@@ -38,7 +40,7 @@ var provocations = []provocation{
 	{name: "connection reset", err: errReset},
 	{name: "unexpected EOF", err: io.ErrUnexpectedEOF},
 	{name: "timeout", err: errTimeout},
-	{name: "an hour of silence", silent: true},
+	{name: silence, silent: true},
 }
 
 // header is that of the provocation's response.

@@ -13,6 +13,7 @@ import (
 	"net/textproto"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -263,10 +264,11 @@ func checkOddCallers(c *check) {
 func checkNothingHighLevel(c *check) {
 	w := c.serve(func(rw http.ResponseWriter, r *http.Request) {
 		rw.Header().Set("Set-Cookie", "session=1")
-		switch r.URL.Path {
+		switch path, status, _ := strings.Cut(r.URL.Path, "_"); path {
 		case "/redirect":
 			rw.Header().Set("Location", "/elsewhere")
-			rw.WriteHeader(302)
+			code, _ := strconv.Atoi(status)
+			rw.WriteHeader(code)
 		case "/malformed":
 			rw.Header().Set("Location", "http://[::1/%zz")
 			rw.WriteHeader(302)
@@ -281,10 +283,20 @@ func checkNothingHighLevel(c *check) {
 			io.WriteString(rw, "plain")
 		}
 	})
-	for _, path := range []string{"/redirect", "/malformed"} {
-		status, _, err := w.fetch(w.get(path))
-		if status != 302 || err != nil {
-			c.report("a redirect is handed to the caller as any response", "%s: status %d, error %v", path, status, err)
+	for path, want := range map[string]int{
+		"/redirect_301": 301, "/redirect_302": 302, "/redirect_303": 303, "/redirect_307": 307, "/redirect_308": 308, "/malformed": 302,
+	} {
+		resp, err := w.send(w.get(path))
+		if err != nil {
+			c.report("a redirect is handed to the caller as any response", "%s: error %v", path, err)
+			continue
+		}
+		resp.Body.Close()
+		if resp.StatusCode != want || resp.Header.Get("Location") == "" {
+			c.report("a redirect is handed to the caller as any response", "%s: status %d, Location %q", path, resp.StatusCode, resp.Header.Get("Location"))
+		}
+		if resp.Header.Get("Set-Cookie") != "session=1" {
+			c.report("cookies are left to the http.Client", "Set-Cookie became %q", resp.Header["Set-Cookie"])
 		}
 	}
 	req := w.get("/userinfo")

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -226,16 +227,27 @@ func (o *odd) Read(p []byte) (int, error) {
 func (o *odd) Close() error { return nil }
 
 func checkBodyPassesThrough(c *check) {
-	checkLiveStream(c)
+	checkLiveStream(c, 200, http.Header{"Content-Type": {"text/event-stream"}})
+	if !c.via.real() {
+		checkLiveStream(c, 404, http.Header{"Content-Type": {"text/event-stream"}})
+		for _, status := range []int{200, 404} {
+			checkLiveStream(c, status, http.Header{"Content-Type": {"application/json"}})
+			checkLiveStream(c, status, http.Header{"Content-Type": {"application/json"}, "Content-Length": {"1000"}})
+		}
+	}
 	if c.via == memory {
 		checkLastBytes(c)
 	}
 }
 
-func checkLiveStream(c *check) {
+// checkLiveStream reads a response whose next part is only sent when the one
+// before has arrived.
+func checkLiveStream(c *check, status int, header http.Header) {
+	name := fmt.Sprintf("%d, %v", status, header)
 	next := make(chan struct{})
 	w := c.serve(func(rw http.ResponseWriter, r *http.Request) {
-		rw.Header().Set("Content-Type", "text/event-stream")
+		maps.Copy(rw.Header(), header)
+		rw.WriteHeader(status)
 		for i := range 3 {
 			fmt.Fprintf(rw, "data: %d\n\n", i)
 			rw.(http.Flusher).Flush()
@@ -263,6 +275,8 @@ func checkLiveStream(c *check) {
 				lines.ReadString('\n')
 				arrived <- strings.TrimSpace(line)
 			}
+			go c.guard(func() { resp.Body.Read(make([]byte, 1)) }) // under way when it is closed
+			settle(c)
 			c.closesAtOnce("a live stream", resp.Body)
 		})
 	}()
@@ -270,10 +284,10 @@ func checkLiveStream(c *check) {
 		select {
 		case line, ok := <-arrived:
 			if want := "data: " + strconv.Itoa(i); ok && line != want {
-				c.report("events arrive as they were sent", "%q for %q", line, want)
+				c.report("events arrive as they were sent", "%s: %q for %q", name, line, want)
 			}
 		case <-time.After(c.soon()):
-			c.report("an event arrives before the next one is sent", "event %d did not, for %v", i, c.soon())
+			c.report("an event arrives before the next one is sent", "%s: event %d did not, for %v", name, i, c.soon())
 			cancel()
 			for range arrived {
 			}

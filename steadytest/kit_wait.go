@@ -255,41 +255,81 @@ func checkLongStream(c *check) {
 	}
 }
 
+// undone is a context that can be done, but never is. Whatever waits for it shows
+// as a goroutine.
+type undone struct {
+	context.Context
+	done chan struct{}
+}
+
+func (u undone) Done() <-chan struct{} { return u.done }
+
 func checkLeftovers(c *check) {
-	// ended looks at what a call that is over has left at the base.
-	ended := func(name string, w *world) {
+	// ended looks at what a call that is over has left at the base. own is its
+	// context, if that is not done.
+	ended := func(name string, w *world, own context.Context) {
 		settle(c)
 		time.Sleep(10 * time.Second)
 		for i, t := range w.rec.trips() {
 			if t.reply != nil {
 				if _, _, closed := t.reply.state(); closed == 0 {
-					c.report("every response's body is closed when the call is over", "%s: that of attempt %d is open", name, i+1)
+					c.report(wantReplyClosed, "%s: that of attempt %d is open", name, i+1)
 				}
 			}
-			if deadline, ok := t.req.Context().Deadline(); ok && t.req.Context().Err() == nil {
+			ctx := t.req.Context()
+			if ctx.Err() != nil {
+				continue
+			}
+			if deadline, ok := ctx.Deadline(); ok {
 				c.report("a timer ends with its attempt", "%s: the context of attempt %d still waits for %v", name, i+1, time.Until(deadline))
+			}
+			if own != nil && ctx.Done() != nil && ctx.Done() != own.Done() {
+				c.report("a context that was made for an attempt is cancelled with it", "%s: that of attempt %d is not", name, i+1)
 			}
 		}
 	}
-	w := c.serve(echo)
-	w.must(w.get("/"), "")
-	ended("success", w)
-	c.provoke(echo, func(p provocation, w *world) {
-		w.fetch(w.post(&upload{data: "hello", replay: true}))
-		ended(p.name, w)
-	})
+	for _, kind := range repeatables {
+		try := func(name string, w *world) {
+			own := undone{context.Background(), make(chan struct{})}
+			w.fetch(kind.make(w).WithContext(own))
+			if strings.HasSuffix(name, silence) {
+				time.Sleep(2 * time.Hour)
+			}
+			ended(kind.name+", "+name, w, own)
+		}
+		w := c.serve(echo)
+		try("success", w)
+		w.close()
+		w = c.serve(func(rw http.ResponseWriter, r *http.Request) { rw.WriteHeader(http.StatusNoContent) })
+		try("204", w)
+		w.close()
+		c.provoke(echo, func(p provocation, w *world) { try(p.name, w) })
+	}
 	c.whileWaiting(func(name string, w *world, stop func(), done <-chan awaited) {
 		stop()
 		<-done
-		ended(name+", cancelled", w)
+		ended(name+", cancelled", w, nil)
 	})
+	// A response that comes when nobody waits for it any more.
+	w := c.serve(echo)
+	w.rec.script = func(_ int, req *http.Request) (*http.Response, error) {
+		<-req.Context().Done()
+		time.Sleep(time.Second)
+		return canned(req, 200, "late"), nil
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := w.await(w.get("/").WithContext(ctx))
+	time.Sleep(time.Second)
+	cancel()
+	<-done
+	ended("an answer after the caller has given up", w, nil)
 	// A body that the caller forgets is given up with the context.
 	w = c.serve(func(rw http.ResponseWriter, r *http.Request) {
 		rw.(http.Flusher).Flush()
 		<-r.Context().Done()
 	})
 	w.forgetful = true
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel = context.WithCancel(context.Background())
 	if _, err := w.send(w.get("/").WithContext(ctx)); err != nil {
 		c.report("a stream begins", "error %v", err)
 	}

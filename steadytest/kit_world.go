@@ -97,7 +97,7 @@ func (w *world) inspect() {
 			continue
 		}
 		if _, _, closed := t.reply.state(); closed == 0 {
-			c.reportAs(ruleC5, whyC5, "every response's body is closed when the call is over", "that of attempt %d, a %d, is open", i+1, t.as.resp.StatusCode)
+			c.reportAs(ruleC5, whyC5, wantReplyClosed, "that of attempt %d, a %d, is open", i+1, t.as.resp.StatusCode)
 		}
 	}
 	for _, u := range w.uploads {
@@ -300,6 +300,7 @@ type memoryWriter struct {
 	resp    *http.Response
 	body    *io.PipeWriter
 	trailer http.Header // complete before body is closed
+	stop    func() bool // watching the context for body
 	once    sync.Once
 	started chan struct{} // closed when resp is there, or never will be
 }
@@ -337,7 +338,7 @@ func (w *memoryWriter) WriteHeader(status int) {
 		if w.req.Method != http.MethodHead && status != 204 && status != 304 {
 			var r *io.PipeReader
 			r, w.body = io.Pipe()
-			context.AfterFunc(w.req.Context(), func() { r.CloseWithError(context.Cause(w.req.Context())) })
+			w.stop = context.AfterFunc(w.req.Context(), func() { r.CloseWithError(context.Cause(w.req.Context())) })
 			resp.Body = &memoryBody{r, w}
 		}
 		w.resp = resp
@@ -370,6 +371,7 @@ func (w *memoryWriter) finish(handler func()) {
 		if w.body == nil {
 			return
 		}
+		defer w.stop()
 		if r != nil {
 			w.body.CloseWithError(io.ErrUnexpectedEOF)
 			return

@@ -118,6 +118,8 @@ var contract = slices.Concat(requestRules, bodyRules, waitRules, responseRules, 
 const (
 	ruleC5 = "C5_leaves_nothing_behind"
 	whyC5  = "what every call leaves behind adds up"
+
+	wantReplyClosed = "every response's body is closed when the call is over"
 )
 
 // check is one run of one rule over one way to reach a server.
