@@ -1,9 +1,11 @@
 package steadytest
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net/http"
+	"runtime"
 	"time"
 )
 
@@ -24,7 +26,16 @@ var endings = []struct {
 		script: func(_ int, req *http.Request) (*http.Response, error) { return switched(req), nil },
 		leave:  func(r *http.Response, _ func()) { r.Body.Close() }},
 	{name: "an error of the base", script: func(int, *http.Request) (*http.Response, error) { return nil, errCause }},
-	{name: "a panic of the base", script: func(int, *http.Request) (*http.Response, error) { panic(basePanic) }},
+	{name: "a panic of the base", script: panics},
+}
+
+// panics panics where the caller can recover, which is in its own goroutine.
+func panics(int, *http.Request) (*http.Response, error) {
+	stack := make([]byte, 1<<16)
+	if stack = stack[:runtime.Stack(stack, false)]; !bytes.Contains(stack, []byte("steadytest.(*world).send(")) {
+		return nil, errCause
+	}
+	panic(basePanic)
 }
 
 func checkReleased(c *check) {

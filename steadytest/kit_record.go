@@ -146,6 +146,9 @@ type reply struct {
 }
 
 func (b *reply) Read(p []byte) (int, error) {
+	if _, _, closed := b.state(); closed > 0 {
+		return 0, http.ErrBodyReadAfterClose
+	}
 	n, err := b.body.Read(p)
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -158,7 +158,7 @@ func checkRequestTrailer(c *check) {
 type contextKey struct{}
 
 func checkFieldsForwarded(c *check) {
-	full := func(w *world, method string) *http.Request {
+	full := func(w *world, method, key string) *http.Request {
 		ctx := context.WithValue(context.Background(), contextKey{}, "mine")
 		u := &upload{data: "hello", replay: true}
 		req := u.attach(w, w.request(ctx, method, "/a%2Fb?q=1#f"))
@@ -169,11 +169,14 @@ func checkFieldsForwarded(c *check) {
 		req.Proto, req.ProtoMajor, req.ProtoMinor = "HTTP/1.0", 1, 0
 		req.Cancel = make(chan struct{})
 		req.Header = http.Header{"X-Two": {"b", "a"}, "x-lower": {"1"}, "Idempotency-Key": nil}
+		if key != "" {
+			req.Header.Set("Idempotency-Key", key)
+		}
 		return req
 	}
 	for _, method := range []string{"POST", "Report"} {
 		w := c.serve(echo)
-		req := full(w, method)
+		req := full(w, method, "")
 		w.fetch(req)
 		if w.rec.count() == 0 {
 			c.report("the base is asked", "it was not")
@@ -183,7 +186,7 @@ func checkFieldsForwarded(c *check) {
 		w.close()
 	}
 	c.provoke(echo, func(p provocation, w *world) {
-		req := full(w, "POST")
+		req := full(w, "POST", "one")
 		w.fetch(req)
 		for i, t := range w.rec.trips() {
 			c.forwarded(fmt.Sprintf("attempt %d, after %s: ", i+1, p.name), t, req)

@@ -121,7 +121,23 @@ func checkLastResponse(c *check) {
 	for _, p := range append(denials(), provocation{status: 529}) {
 		for _, kind := range repeatables {
 			c.gaveUp(p, kind.name, kind.make)
+			c.failedAfter(p, kind.name, kind.make)
 		}
+	}
+}
+
+// failedAfter sends a request to a server that denies it once, and then fails.
+func (c *check) failedAfter(p provocation, name string, request func(w *world) *http.Request) {
+	w := c.serve(echo)
+	defer w.close()
+	w.rec.script = func(n int, req *http.Request) (*http.Response, error) {
+		if n == 1 {
+			return p.canned(req, "not now")
+		}
+		return nil, errReset
+	}
+	if status, body, err := w.fetch(request(w)); status != 0 && (body != "not now" || err != nil) {
+		c.report("the last response's body is whole", "%s, %d, then an error: status %d, %q, error %v", name, p.status, status, body, err)
 	}
 }
 
