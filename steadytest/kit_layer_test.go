@@ -3,6 +3,7 @@ package steadytest
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"regexp"
 	"slices"
@@ -49,6 +50,75 @@ type janitor struct {
 func (j *janitor) Close() error {
 	close(j.stop)
 	return nil
+}
+
+// places are those of the whole program.
+var places = make(chan struct{}, 3)
+
+// hedge sends a GET again if no answer comes within a second, and gives the first
+// that comes.
+func hedge(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+	if req.Method != "GET" || req.Body != nil || req.URL == nil || req.Header.Get("Upgrade") != "" {
+		return next.RoundTrip(req)
+	}
+	type answer struct {
+		n    int
+		resp *http.Response
+		err  error
+	}
+	answers, cancels := make(chan answer, 2), []context.CancelFunc{}
+	ask := func() {
+		n := len(cancels)
+		ctx, cancel := context.WithCancel(req.Context())
+		cancels = append(cancels, cancel)
+		go func() {
+			resp, err := next.RoundTrip(req.WithContext(ctx))
+			answers <- answer{n, resp, err}
+		}()
+	}
+	ask()
+	var first answer
+	select {
+	case first = <-answers:
+	case <-time.After(time.Second):
+		ask()
+		first = <-answers
+		cancels[1-first.n]()
+		go func() {
+			if late := <-answers; late.resp != nil {
+				late.resp.Body.Close()
+			}
+		}()
+	}
+	cancel := cancels[first.n]
+	switch {
+	case first.err != nil || first.resp.Body == http.NoBody:
+		cancel()
+	case first.resp.StatusCode != 101:
+		stop := context.AfterFunc(req.Context(), cancel)
+		first.resp.Body = &ending{first.resp.Body, func() { stop(); cancel() }}
+	}
+	return first.resp, first.err
+}
+
+// ending is a body whose end is told.
+type ending struct {
+	io.ReadCloser
+	ended func()
+}
+
+func (e *ending) Read(p []byte) (int, error) {
+	n, err := e.ReadCloser.Read(p)
+	if err != nil {
+		e.ended()
+	}
+	return n, err
+}
+
+func (e *ending) Close() error {
+	err := e.ReadCloser.Close()
+	e.ended()
+	return err
 }
 
 var errFull = errors.New("it is full")
@@ -175,6 +245,20 @@ var sound = []struct {
 			return base.RoundTrip(req)
 		}}
 	}},
+	{"queues at a channel of the whole program", "", layerOf(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+		select {
+		case places <- struct{}{}:
+		case <-req.Context().Done():
+			closeBody(req)
+			return nil, context.Cause(req.Context())
+		case <-req.Cancel:
+			closeBody(req)
+			return nil, errGivenUp
+		}
+		defer func() { <-places }()
+		return next.RoundTrip(req)
+	})},
+	{"asks again after a second, and drops the later answer", "", layerOf(hedge)},
 	{"has a goroutine until it is closed", "", func(base http.RoundTripper) http.RoundTripper {
 		j := &janitor{layer{base, http.RoundTripper.RoundTrip}, make(chan struct{})}
 		go func() {
@@ -202,37 +286,6 @@ func TestSoundMiddlewaresKeepTheContract(t *testing.T) {
 			}
 		})
 	}
-}
-
-// unsound are middlewares that break a rule, and what that rule finds.
-var unsound = []struct {
-	rule, name, want string
-	wrap             func(http.RoundTripper) http.RoundTripper
-}{
-	{"C1", "panics when the call was cancelled", "no panic, whatever the caller or the server does",
-		layerOf(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
-			resp, err := next.RoundTrip(req)
-			if req.Context().Err() != nil {
-				_ = resp.StatusCode
-			}
-			return resp, err
-		})},
-	{"D1", "has no last attempt", "attempts come to an end",
-		layerOf(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
-			for {
-				resp, err := next.RoundTrip(req)
-				if err == nil && resp.StatusCode < 500 {
-					return resp, err
-				}
-				if resp != nil {
-					resp.Body.Close()
-				}
-				if req.Body != nil {
-					req = req.WithContext(req.Context())
-					req.Body, _ = req.GetBody()
-				}
-			}
-		})},
 }
 
 // TestUnsoundMiddlewaresAreFound proves that the kit sees what is only wrong in

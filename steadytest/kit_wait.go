@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -188,8 +189,10 @@ func checkCause(c *check) {
 	done := w.await(w.get("/").WithContext(ctx))
 	time.Sleep(time.Second)
 	cancel(errCause)
-	if r, last := <-done, w.rec.trips()[0]; !errors.Is(r.err, errCause) && !errors.Is(r.err, last.err) {
-		c.report("the error of a call cancelled in flight is the base's", "%v for %v", r.err, last.err)
+	r := <-done
+	settle(c)
+	if !errors.Is(r.err, errCause) && !slices.ContainsFunc(w.rec.trips(), func(t *trip) bool { return errors.Is(r.err, t.err) }) {
+		c.report("the error of a call cancelled in flight is the base's", "%v for %v", r.err, w.rec.trips()[0].err)
 	}
 	w = c.serve(silent)
 	ctx, cancel = context.WithCancelCause(context.Background())
@@ -200,7 +203,7 @@ func checkCause(c *check) {
 	w = c.serve(silent)
 	soon, stop := context.WithTimeout(context.Background(), time.Second)
 	defer stop()
-	r := <-w.await(w.get("/").WithContext(soon))
+	r = <-w.await(w.get("/").WithContext(soon))
 	var timeout interface{ Timeout() bool }
 	if !errors.Is(r.err, context.DeadlineExceeded) || !errors.As(r.err, &timeout) || !timeout.Timeout() {
 		c.report("a deadline's error is context.DeadlineExceeded, and says Timeout", "%v", r.err)
@@ -252,6 +255,27 @@ func checkLongStream(c *check) {
 	text, err := io.ReadAll(resp.Body)
 	if want := len("data: 0\n\n")*10 + len("data: 10\n\n")*(events-10); err != nil || len(text) != want {
 		c.report("a stream of an hour arrives whole", "%d of %d bytes, error %v", len(text), want, err)
+	}
+	if c.via == memory {
+		checkIdleUpgrade(c)
+	}
+}
+
+// checkIdleUpgrade uses an upgraded connection an hour after it was made.
+func checkIdleUpgrade(c *check) {
+	w := c.serve(echo)
+	w.rec.script = func(_ int, req *http.Request) (*http.Response, error) { return switched(req), nil }
+	resp, err := w.send(w.get("/"))
+	if err != nil {
+		return // which is D3's
+	}
+	defer resp.Body.Close()
+	time.Sleep(time.Hour)
+	if conn, ok := resp.Body.(io.ReadWriter); ok {
+		go io.WriteString(conn, "p")
+		if n, err := conn.Read(make([]byte, 1)); n != 1 {
+			c.report("an upgraded connection outlasts it too", "after an hour: error %v", err)
+		}
 	}
 }
 
