@@ -152,10 +152,14 @@ func checkBodyClosed(c *check) {
 		_, _, err := w.fetch(w.post(u))
 		closed(p.name+", GetBody fails", u, err)
 	})
+	rounds := 60
+	if c.via == memory {
+		rounds = 300
+	}
 	for _, strain := range strains {
 		w := c.serve(echo)
 		w.rec.script = strain.script
-		for range 300 {
+		for range rounds {
 			asked, u := w.rec.count(), &upload{data: "hello", replay: true}
 			soon, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 			_, _, err := w.fetch(w.post(u).WithContext(soon))

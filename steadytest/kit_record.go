@@ -116,7 +116,11 @@ func (r *recorder) trips() []*trip {
 }
 
 // count is how many attempts there were so far.
-func (r *recorder) count() int { return len(r.trips()) }
+func (r *recorder) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.attempts)
+}
 
 // idleClosed is how often CloseIdleConnections was called.
 func (r *recorder) idleClosed() int {

@@ -179,7 +179,7 @@ func (c *check) gaveUp(p provocation, name string, request func(w *world) *http.
 }
 
 // padding makes a body longer than anything that is read ahead.
-var padding = large(200_000)
+var padding = large(100_000)
 
 func checkRetriedCookie(c *check) {
 	for _, p := range denials() {
