@@ -342,20 +342,17 @@ func TestHangOverLoopbackIsNamedAndSkipsTheRest(t *testing.T) {
 	}
 }
 
-func TestLeftGoroutinesAreNamedByTheMiddleware(t *testing.T) {
-	for _, r := range contract {
-		if r.name != ruleC5 {
-			continue
-		}
-		for _, f := range examine(t, r, http1, layerOf(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
-			lost := req.Clone(context.WithoutCancel(req.Context()))
-			lost.Body = nil
-			go next.RoundTrip(lost)
-			return next.RoundTrip(req)
-		})).found() {
-			if f.Rule == ruleC5 && strings.HasPrefix(f.Saw, "goroutines") && !strings.Contains(f.Saw, "kit_layer_test.go") {
-				t.Errorf("%s, want the line of this file", f.Saw)
-			}
+func TestStackIsNamedByTheMiddlewareInIt(t *testing.T) {
+	const stack = "net/http.(*Transport).RoundTrip(0x1)\n\t/go/src/net/http/transport.go:7 +0x1\n" +
+		"example.test/mw.(*Layer).RoundTrip(0x1)\n\t/home/me/layer.go:8 +0x1\n" +
+		"github.com/steadyhttp/steadyhttp/steadytest.(*world).send(0x1)\n\t/home/me/kit_record.go:9 +0x1\n" +
+		"created by example.test/mw.(*Layer).start in goroutine 7\n\t/home/me/layer.go:10 +0x1\n"
+	for _, s := range []struct{ stack, want string }{
+		{stack, "example.test/mw.(*Layer).RoundTrip /home/me/layer.go:8 +0x1"},
+		{stack[strings.Index(stack, "github"):], "example.test/mw.(*Layer).start /home/me/layer.go:10 +0x1"},
+	} {
+		if got := innermost(s.stack, library); got != s.want {
+			t.Errorf("%s, want %s", got, s.want)
 		}
 	}
 }

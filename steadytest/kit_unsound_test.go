@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -193,8 +195,10 @@ var unsound = []struct {
 			}
 			return resp, err
 		})},
-	{"B1", "refuses after a 500", wantBodyClosed,
-		gate(func(_ int64, resp *http.Response, err error) bool { return err == nil && resp.StatusCode == 500 })},
+	{"B1", "refuses after the fifth 500", wantBodyClosed,
+		gate(func(n int64, resp *http.Response, err error) bool {
+			return n >= 5 && err == nil && resp.StatusCode == 500
+		})},
 	{"B1", "refuses after a Retry-After", wantBodyClosed,
 		gate(func(_ int64, resp *http.Response, err error) bool {
 			return err == nil && resp.Header.Get("Retry-After") == "3600"
@@ -207,8 +211,12 @@ var unsound = []struct {
 			return &layer{base, func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
 				select {
 				case places <- struct{}{}:
-				case <-req.Context().Done():
-					return nil, context.Cause(req.Context())
+				default:
+					select {
+					case places <- struct{}{}:
+					case <-req.Context().Done():
+						return nil, context.Cause(req.Context())
+					}
 				}
 				defer func() { <-places }()
 				return next.RoundTrip(req)
@@ -261,6 +269,35 @@ var unsound = []struct {
 			return err == nil && resp.StatusCode == 429 && resp.Request.Method == "GET"
 		}, func(req *http.Request) *http.Request {
 			time.Sleep(30 * time.Second)
+			return req
+		})},
+	{"C1", "sleeps until a limit is reset", "a wait ends at once when the caller gives up",
+		func(base http.RoundTripper) http.RoundTripper {
+			var reset atomic.Int64
+			return &layer{base, func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+				time.Sleep(time.Until(time.Unix(reset.Load(), 0)))
+				resp, err := next.RoundTrip(req)
+				if err == nil && resp.Header.Get("X-RateLimit-Remaining") == "0" {
+					seconds, _ := strconv.ParseInt(resp.Header.Get("X-RateLimit-Reset"), 10, 64)
+					reset.Store(seconds)
+				}
+				return resp, err
+			}}
+		}},
+	{"C2", "wraps the error of a deadline", "a deadline's error is context.DeadlineExceeded, and says Timeout",
+		layerOf(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+			resp, err := next.RoundTrip(req)
+			if req.Context().Err() != nil {
+				return nil, fmt.Errorf("given up: %w", err)
+			}
+			return resp, err
+		})},
+	{"C3", "backs off into the deadline", "the response in hand is returned when there is no time for another attempt",
+		twice(status(503), func(req *http.Request) *http.Request {
+			select {
+			case <-time.After(2 * time.Second):
+			case <-req.Context().Done():
+			}
 			return req
 		})},
 	{"C4", "ends an upgraded connection after a minute", "an upgraded connection outlasts it too",

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -74,21 +75,27 @@ type wait struct {
 	name       string
 	status     int
 	retryAfter string
+	reset      time.Duration // of a limit that is used up
 }
 
 func (w wait) deny(rw http.ResponseWriter, r *http.Request) {
 	if w.retryAfter != "" {
 		rw.Header().Set("Retry-After", w.retryAfter)
 	}
+	if w.reset > 0 {
+		rw.Header().Set("X-RateLimit-Remaining", "0")
+		rw.Header().Set("X-RateLimit-Reset", strconv.FormatInt(time.Now().Add(w.reset).Unix(), 10))
+	}
 	http.Error(rw, "denied", w.status)
 }
 
 var waits = []wait{
-	{"429 with Retry-After: 30", 429, "30"},
-	{"503 with Retry-After: 30", 503, "30"},
-	{"429 alone", 429, ""},
-	{"503 alone", 503, ""},
-	{"500 alone", 500, ""},
+	{name: "429 with Retry-After: 30", status: 429, retryAfter: "30"},
+	{name: "503 with Retry-After: 30", status: 503, retryAfter: "30"},
+	{name: "403 with X-RateLimit-Reset in half a minute", status: 403, reset: 30 * time.Second},
+	{name: "429 alone", status: 429},
+	{name: "503 alone", status: 503},
+	{name: "500 alone", status: 500},
 }
 
 // byCancel ends the names of situations in which the caller gives up by closing
@@ -204,8 +211,8 @@ func checkCause(c *check) {
 	soon, stop := context.WithTimeout(context.Background(), time.Second)
 	defer stop()
 	r = <-w.await(w.get("/").WithContext(soon))
-	var timeout interface{ Timeout() bool }
-	if !errors.Is(r.err, context.DeadlineExceeded) || !errors.As(r.err, &timeout) || !timeout.Timeout() {
+	timeout, ok := r.err.(interface{ Timeout() bool }) // url.Error asks no deeper
+	if !errors.Is(r.err, context.DeadlineExceeded) || !ok || !timeout.Timeout() {
 		c.report("a deadline's error is context.DeadlineExceeded, and says Timeout", "%v", r.err)
 	}
 }
@@ -234,6 +241,18 @@ func checkDeadline(c *check) {
 			}
 			w.close()
 		}
+	}
+	for _, status := range []int{429, 503, 500} {
+		w := c.serve(wait{status: status}.deny)
+		ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+		start := time.Now()
+		_, _, err := w.fetch(w.get("/").WithContext(ctx))
+		cancel()
+		if err != nil && time.Since(start) >= 300*time.Millisecond {
+			c.report("the response in hand is returned when there is no time for another attempt",
+				"%d and a deadline in 300 ms: error %v after %d attempts", status, err, w.rec.count())
+		}
+		w.close()
 	}
 }
 

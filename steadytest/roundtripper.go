@@ -24,7 +24,9 @@ import (
 // both over loopback. Wherever a wait may happen time is virtual
 // ([testing/synctest]), so backoffs of minutes cost nothing; wrap is called
 // inside of the bubble, once or more for every subtest, and must return a fresh
-// instance. If that instance is an [io.Closer], it is closed in the end. Once a
+// instance. If that instance is an [io.Closer], it is closed in the end; what it
+// shares with others, such as a goroutine of the whole program, must have been
+// started before. Once a
 // check has hung over loopback, where time is real, the others there are skipped.
 //
 //	func TestContract(t *testing.T) {
