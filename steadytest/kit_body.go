@@ -485,6 +485,15 @@ func checkSingleAttempt(c *check) {
 		{"CONNECT", func(w *world) *http.Request { return w.request(context.Background(), "CONNECT", "/") }},
 	} {
 		c.provoke(echo, func(p provocation, w *world) {
+			if p.err == errRefused {
+				return // nothing was sent
+			}
+			w.rec.script = func(_ int, req *http.Request) (*http.Response, error) {
+				if p.silent {
+					return nil, nil
+				}
+				return p.canned(req, "not now")
+			}
 			w.fetch(special.make(w))
 			if n := w.rec.count(); n > 1 {
 				c.report("one attempt", "%s, %s: %d attempts", special.name, p.name, n)

@@ -26,8 +26,8 @@ import (
 // inside of the bubble, once or more for every subtest, and must return a fresh
 // instance. If that instance is an [io.Closer], it is closed in the end; what it
 // shares with others, such as a goroutine of the whole program, must have been
-// started before. Once a
-// check has hung over loopback, where time is real, the others there are skipped.
+// started before. Once a check has hung over loopback, where time is real, the
+// others there are skipped.
 //
 //	func TestContract(t *testing.T) {
 //		steadytest.TestRoundTripper(t, func(base http.RoundTripper) http.RoundTripper {
