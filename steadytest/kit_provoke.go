@@ -109,7 +109,7 @@ func (c *check) provoke(then http.HandlerFunc, f func(p provocation, w *world)) 
 	}
 }
 
-// doze sleeps, but not on when ctx is done.
+// doze sleeps for d, or until ctx is done.
 func doze(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

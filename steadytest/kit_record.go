@@ -83,16 +83,17 @@ func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 	if resp == nil && err == nil {
 		resp, err = r.base.RoundTrip(req)
 	}
+	var counted *reply
 	if resp != nil && resp.Body != nil && resp.Body != http.NoBody {
-		reply := &reply{body: resp.Body}
-		t.reply, resp.Body = reply, reply
-		if duplex, ok := reply.body.(io.ReadWriteCloser); ok {
-			resp.Body = &duplexReply{reply, duplex}
+		counted = &reply{body: resp.Body}
+		resp.Body = counted
+		if duplex, ok := counted.body.(io.ReadWriteCloser); ok {
+			resp.Body = &duplexReply{counted, duplex}
 		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	t.resp, t.err, t.end = resp, err, time.Now()
+	t.resp, t.reply, t.err, t.end = resp, counted, err, time.Now()
 	if resp != nil {
 		t.as = snapshotOf(resp)
 	}
@@ -108,11 +109,16 @@ func (r *recorder) CloseIdleConnections() {
 	}
 }
 
-// trips are the attempts so far.
+// trips are the attempts so far, as they stand.
 func (r *recorder) trips() []*trip {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.Clone(r.attempts)
+	all := make([]*trip, len(r.attempts))
+	for i, t := range r.attempts {
+		now := *t
+		all[i] = &now
+	}
+	return all
 }
 
 // count is how many attempts there were so far.
@@ -470,7 +476,7 @@ var repeatables = []struct {
 	{"POST with an Idempotency-Key", func(w *world) *http.Request { return w.post(&upload{data: "hello", replay: true}) }},
 }
 
-// basePanic is what a base panics with.
+// basePanic is what a base panics with if a rule wants it to.
 var basePanic any = "steadytest: the base panics"
 
 var errPanicked = errors.New("steadytest: it panicked")
