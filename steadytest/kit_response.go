@@ -351,13 +351,13 @@ func checkLastBytes(c *check) {
 }
 
 func checkBodiless(c *check) {
-	w := c.serve(func(rw http.ResponseWriter, r *http.Request) {
+	bodiless := func(rw http.ResponseWriter, r *http.Request) {
 		status, _ := strconv.Atoi(strings.TrimPrefix(r.URL.Path, "/"))
 		if r.Method == "HEAD" {
 			rw.Header().Set("Content-Length", "1000")
 		}
 		rw.WriteHeader(status)
-	})
+	}
 	for _, call := range []struct {
 		method string
 		status int
@@ -366,6 +366,7 @@ func checkBodiless(c *check) {
 		if c.via.real() && call.status >= 429 {
 			continue
 		}
+		w := c.serve(bodiless)
 		resp, err := w.send(w.request(context.Background(), call.method, "/"+strconv.Itoa(call.status)))
 		if err != nil {
 			c.report("a response without a body is a response", "%s, %d: error %v", call.method, call.status, err)
