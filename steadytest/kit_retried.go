@@ -178,8 +178,8 @@ func (c *check) gaveUp(p provocation, name string, request func(w *world) *http.
 	}
 }
 
-// padding makes a body longer than anything that is read ahead.
-var padding = large(100_000)
+// padding makes a body longer than what is usually read ahead, or drained.
+var padding = large(70_000)
 
 func checkRetriedCookie(c *check) {
 	for _, p := range denials() {
