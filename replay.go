@@ -177,7 +177,7 @@ func (l *loan) GetBody() (io.ReadCloser, error) {
 	l.mu.Lock()
 	l.copies = append(slices.DeleteFunc(l.copies, func(old *lentBody) bool { return old.closed }), c)
 	l.mu.Unlock()
-	l.forget(maxUnread)
+	l.forget(maxUnread - 1)
 	return c, nil
 }
 
@@ -186,12 +186,13 @@ func (l *loan) GetBody() (io.ReadCloser, error) {
 // second, any number of times.
 const maxUnread = 8
 
-// forget closes the copies that nobody has read, but for the last n.
+// forget closes the copies that nobody has read, but for n of them and the last of
+// all: that may be on its way.
 func (l *loan) forget(n int) {
 	var forgotten []*lentBody
 	l.mu.Lock()
-	for _, c := range slices.Backward(l.copies) {
-		if c.used || c.closed {
+	for i, c := range slices.Backward(l.copies) {
+		if c.used || c.closed || i == len(l.copies)-1 {
 			continue
 		}
 		if n--; n < 0 {

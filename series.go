@@ -355,7 +355,7 @@ func (s *series) finish() (*http.Response, error) {
 		releaseAtEnd(s.resp, t.cancel)
 	}
 	if s.loan != nil {
-		s.loan.forget(1) // the last may be on its way
+		s.loan.forget(0)
 	}
 	noticeAtRead(s.req, s.resp)
 	if s.other || s.attempt.timeout != nil {
