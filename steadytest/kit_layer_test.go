@@ -123,28 +123,40 @@ func (e *ending) Close() error {
 
 var errFull = errors.New("it is full")
 
+// adds makes layers that send a copy with one more header.
+func adds(name, value string) func(http.RoundTripper) http.RoundTripper {
+	return layerOf(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+		if req.Header != nil {
+			req = req.WithContext(req.Context())
+			req.Header = req.Header.Clone()
+			req.Header.Set(name, value)
+		}
+		return next.RoundTrip(req)
+	})
+}
+
+// enter waits for a place as long as the caller does.
+func enter(places chan<- struct{}, req *http.Request) error {
+	select {
+	case places <- struct{}{}:
+		return nil
+	case <-req.Context().Done():
+		closeBody(req)
+		return context.Cause(req.Context())
+	case <-req.Cancel:
+		closeBody(req)
+		return errGivenUp
+	}
+}
+
 // sound are middlewares that break no rule but those they are exempt from.
 var sound = []struct {
 	name   string
 	exempt string
 	wrap   func(http.RoundTripper) http.RoundTripper
 }{
-	{"adds a header to a copy", "", layerOf(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
-		if req.Header != nil {
-			req = req.WithContext(req.Context())
-			req.Header = req.Header.Clone()
-			req.Header.Set("X-Request-Id", "1")
-		}
-		return next.RoundTrip(req)
-	})},
-	{"adds credentials to a copy", "A5", layerOf(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
-		if req.Header != nil {
-			req = req.WithContext(req.Context())
-			req.Header = req.Header.Clone()
-			req.Header.Set("Authorization", "Bearer it")
-		}
-		return next.RoundTrip(req)
-	})},
+	{"adds a header to a copy", "", adds("X-Request-Id", "1")},
+	{"adds credentials to a copy", "A5", adds("Authorization", "Bearer it")},
 	{"rewrites the URL of a copy", "A3", layerOf(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
 		if req.URL != nil {
 			req = req.WithContext(req.Context())
@@ -246,14 +258,8 @@ var sound = []struct {
 		}}
 	}},
 	{"queues at a channel of the whole program", "", layerOf(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
-		select {
-		case places <- struct{}{}:
-		case <-req.Context().Done():
-			closeBody(req)
-			return nil, context.Cause(req.Context())
-		case <-req.Cancel:
-			closeBody(req)
-			return nil, errGivenUp
+		if err := enter(places, req); err != nil {
+			return nil, err
 		}
 		defer func() { <-places }()
 		return next.RoundTrip(req)

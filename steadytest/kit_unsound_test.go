@@ -74,14 +74,8 @@ func permits(places int, kept func(resp *http.Response, err error, panicked bool
 	return func(base http.RoundTripper) http.RoundTripper {
 		places := make(chan struct{}, places)
 		return &layer{base, func(next http.RoundTripper, req *http.Request) (resp *http.Response, err error) {
-			select {
-			case places <- struct{}{}:
-			case <-req.Context().Done():
-				closeBody(req)
-				return nil, context.Cause(req.Context())
-			case <-req.Cancel:
-				closeBody(req)
-				return nil, errGivenUp
+			if err := enter(places, req); err != nil {
+				return nil, err
 			}
 			panicked := true
 			defer func() {

@@ -26,8 +26,8 @@ import (
 // inside of the bubble, once or more for every subtest, and must return a fresh
 // instance. If that instance is an [io.Closer], it is closed in the end; what it
 // shares with others, such as a goroutine of the whole program, must have been
-// started before. Once a check has hung over loopback, where time is real, the
-// others there are skipped.
+// started before. Once a check has hung over loopback, where time is real, which is
+// a failure, the others there are not made.
 //
 //	func TestContract(t *testing.T) {
 //		steadytest.TestRoundTripper(t, func(base http.RoundTripper) http.RoundTripper {
@@ -57,10 +57,10 @@ func TestRoundTripper(t *testing.T, wrap func(base http.RoundTripper) http.Round
 	for _, r := range contract {
 		t.Run(r.name, func(t *testing.T) {
 			for _, via := range r.over {
+				if hung && via.real() { // and is a failure
+					continue
+				}
 				t.Run(strings.ReplaceAll(via.String(), "/", ""), func(t *testing.T) {
-					if hung && via.real() {
-						t.Skip("an earlier check hung over loopback")
-					}
 					c := examine(t, r, via, wrap)
 					for _, f := range c.found() {
 						t.Error(f)
