@@ -31,7 +31,7 @@ func (l *ledger) obey(now instant, c *claim, a *ending, spoken []*budget) {
 	stated := retryAt.After(now) && (a.stated || !derived(a.RetryAt, a.Quotas))
 	switch a.Class {
 	case ClassRateLimited:
-		l.odds.denied(now, c.sent)
+		l.oddsOf(now, c.route).denied(now, c.sent)
 		if stated {
 			l.hold(now, retryAt)
 		}
@@ -42,8 +42,8 @@ func (l *ledger) obey(now instant, c *claim, a *ending, spoken []*budget) {
 		}
 	case ClassNetwork, ClassTimeout, ClassCanceled:
 	default:
-		l.odds.admitted()
-		l.pace.admitted(now, c.sent)
+		l.oddsOf(now, c.route).admitted()
+		l.admitted(now, c)
 	}
 }
 
@@ -66,13 +66,9 @@ func (l *ledger) deny(now instant, c *claim, a *ending, spoken []*budget, stated
 	if !stated && !a.RetryAt.IsZero() {
 		l.hold(now, l.epoch.instant(a.RetryAt))
 	}
-	if l.pace == nil {
-		l.pace = newPace(now, l.rate(now), l.began, float64(l.total.requests)-float64(l.inFlight))
-	} else {
-		l.pace.denied(now, c.sent, l.rate(now))
-	}
+	p := l.slow(now, c)
 	if stated {
-		l.pace.refund() // one may go at the time that the server named
+		p.refund() // one may go at the time that the server named
 	}
 }
 

@@ -134,7 +134,7 @@ func (l *ledger) check(now instant, ahead cost, c *claim, probe func(*budget)) (
 	if l.pace.over(now) {
 		l.pace = nil
 	}
-	at = later(at, l.pace.ready(now, float64(ahead.requests)))
+	at = later(at, l.paced(now, ahead, c))
 	// Daily limits exist, and so do absurd values: ask the server again once an
 	// hour. What the user has configured holds for as long as it says.
 	if ask := l.lastSent.Add(maxHold); at.After(ask) && !l.lastSent.IsZero() {
@@ -216,6 +216,7 @@ func (l *ledger) send(now instant, c *claim, probes []*budget) {
 		b.smooth.take(now)
 	}
 	l.pace.take(now)
+	c.route.paceAlone(now).take(now)
 }
 
 // close notes for each unanswered claim what had been sent until reorder after it.
@@ -384,6 +385,7 @@ func (l *ledger) refund(c *claim) {
 		}
 	}
 	l.pace.refund()
+	c.route.paceAlone(c.sent).refund()
 }
 
 func (l *ledger) unlink(c *claim) {

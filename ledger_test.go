@@ -298,11 +298,12 @@ func TestRequestThatWasNotSentLeavesNoDebt(t *testing.T) {
 	s.l.ceilings = appendCeilings(nil, "requests", []Rate{{N: 1, Per: time.Minute, Burst: 3}})
 	s.answer(0.1, s.send(0), left(100, 50))
 	s.l.pace = newPace(s.instant(1), 1, s.instant(0), 1)
+	s.route.own = &ownLimit{pace: newPace(s.instant(1), 1, s.instant(0), 1)}
 	s.l.budgets[0].smooth = &smoothing{}
 	s.l.budgets[0].smooth.strike(s.instant(1), s.instant(0), 1)
-	type state struct{ level, ceiling, pace, smooth float64 }
+	type state struct{ level, ceiling, pace, own, smooth float64 }
 	now := func() state {
-		return state{s.level(3), s.l.ceilings[0].bucket.level(s.instant(3)), s.l.pace.bucket.level(s.instant(3)), s.l.budgets[0].smooth.bucket.level(s.instant(3))}
+		return state{s.level(3), s.l.ceilings[0].bucket.level(s.instant(3)), s.l.pace.bucket.level(s.instant(3)), s.route.own.pace.bucket.level(s.instant(3)), s.l.budgets[0].smooth.bucket.level(s.instant(3))}
 	}
 	before := now()
 	c := s.send(3)
@@ -312,7 +313,8 @@ func TestRequestThatWasNotSentLeavesNoDebt(t *testing.T) {
 	s.l.settle(s.time(3), c, &ending{unsent: true})
 	after := now()
 	for name, d := range map[string]float64{
-		"budget": after.level - before.level, "ceiling": after.ceiling - before.ceiling, "pace": after.pace - before.pace, "smoothing": after.smooth - before.smooth,
+		"budget": after.level - before.level, "ceiling": after.ceiling - before.ceiling, "pace": after.pace - before.pace,
+		"the route's own": after.own - before.own, "smoothing": after.smooth - before.smooth,
 	} {
 		if math.Abs(d) > 1e-9 {
 			t.Errorf("%s: %v are missing", name, -d)

@@ -88,6 +88,10 @@ type pace struct {
 	streak int     // denials in a row
 	since  instant // when the last streak ended
 	won    float64 // what was admitted since
+
+	began   instant
+	streaks int    // since it began
+	all     record // of a key: what became of its requests since
 }
 
 const (
@@ -102,25 +106,33 @@ const (
 // newPace begins with a denial at a rate of so many requests per second, after
 // won were admitted since a time.
 func newPace(now instant, perSecond float64, since instant, won float64) *pace {
-	p := &pace{bucket: newTokenBucket(1, 1), since: since, won: won, rate: perSecond}
+	p := &pace{bucket: newTokenBucket(1, 1), since: since, won: won, rate: perSecond, began: now}
 	p.denied(now, now, perSecond)
 	return p
 }
 
 // denied cuts the rate, which was measured as so many per second. The denials of
-// one round trip count once.
-func (p *pace) denied(now, sent instant, perSecond float64) {
+// one round trip count once: it tells whether this is the first.
+func (p *pace) denied(now, sent instant, perSecond float64) bool {
 	if !p.cut.IsZero() && !sent.After(p.cut) {
-		return
+		return false
 	}
 	r := min(perSecond, p.rate) * paceCut
+	if p.streak == 0 {
+		p.streaks++
+	}
 	if p.streak++; p.streak >= paceStreak {
 		r = min(r, 1/(paceAsk.Seconds()*float64(int(1)<<min(p.streak-paceStreak, 16))))
 	}
 	p.set(now, max(r, paceFloor))
 	p.cut = now
 	p.bucket.take(now, 1)
+	return true
 }
+
+// asking tells whether a window is spent of which nobody knows the end, so that one
+// request goes now and then to ask.
+func (p *pace) asking() bool { return p != nil && p.streak >= paceStreak }
 
 // admitted notes a request that was not denied. After a streak of denials it
 // begins anew with the rate that the server admitted on the whole.
@@ -132,7 +144,7 @@ func (p *pace) admitted(now, sent instant) {
 	if sent.Before(p.cut) {
 		return
 	}
-	if p.streak >= paceStreak {
+	if p.asking() {
 		if d := now.Sub(p.since).Seconds(); d > 0 {
 			p.set(now, max(p.rate, p.won/d))
 		}

@@ -182,7 +182,7 @@ func (q *queue) readmit(now time.Time, w *waiter) (at time.Time, good bool) {
 	defer q.mu.Unlock()
 	c := claim{cost: w.claim.cost, route: w.claim.route, batch: w.claim.batch}
 	l, place := q.placeLocked(c.route.scope(), w.order)
-	return later(now, q.ledger.when(now, l.ahead(place), &c)), q.ledger.odds.good()
+	return later(now, q.ledger.when(now, l.ahead(place), &c)), q.ledger.oddsOf(q.ledger.epoch.now(now), c.route).good()
 }
 
 // tick is what the timer calls.
@@ -206,13 +206,21 @@ func (q *queue) pumpLocked(now time.Time, key string) {
 				first = l
 			}
 		}
-		w := first.all[0]
-		w.claim.batch = w.claim.batch && now.Before(w.order)
-		at, retry, ok := q.ledger.take(now, &w.claim)
+		head := first.all[0]
+		if scope := head.claim.route.scope(); scope != first.scope { // it was learned since
+			q.removeLocked(head)
+			_, place := q.placeLocked(scope, head.order)
+			q.insertLocked(scope, place, head)
+			continue
+		}
+		at, retry, ok := now, now, false
+		if w := q.askerLocked(now, head, blocked); w != nil {
+			_, _, ok = q.takeLocked(now, w)
+		}
+		if !ok {
+			at, retry, ok = q.takeLocked(now, head)
+		}
 		if ok {
-			q.removeLocked(w)
-			w.admitted = true
-			w.turn <- nil
 			continue
 		}
 		if retry.Before(next) {
@@ -221,11 +229,43 @@ func (q *queue) pumpLocked(now time.Time, key string) {
 		if !q.soonest.IsZero() && (at.After(q.soonest) || !now.Before(q.soonest)) {
 			q.sweepLocked(now, at, key, first)
 		}
-		if len(first.all) > 0 && first.all[0] == w {
+		if len(first.all) > 0 && first.all[0] == head {
 			blocked = q.blockLocked(first, blocked)
 		}
 	}
 	q.scheduleLocked(now, next, key)
+}
+
+// takeLocked admits a waiter if its time has come.
+func (q *queue) takeLocked(now time.Time, w *waiter) (at, retry time.Time, ok bool) {
+	w.claim.batch = w.claim.batch && now.Before(w.order)
+	if at, retry, ok = q.ledger.take(now, &w.claim); ok {
+		q.removeLocked(w)
+		w.admitted = true
+		w.turn <- nil
+	}
+	return at, retry, ok
+}
+
+// askerLocked is who goes in the place of head when one request may go to ask whether
+// the server admits any again, and those of head's route were denied: the oldest waiter
+// of a route of which none was. It is nil if there is none.
+func (q *queue) askerLocked(now time.Time, head *waiter, blocked int) (w *waiter) {
+	p, i := q.ledger.pace, q.ledger.epoch.now(now)
+	if p == nil || p.streak == 0 || !head.claim.route.deniedDuring(p) || p.ready(i, 0).After(i) {
+		return nil
+	}
+	for _, l := range q.lines[blocked:] {
+		for _, other := range l.all {
+			if !other.claim.route.deniedDuring(p) {
+				if w == nil || other.order.Before(w.order) {
+					w = other
+				}
+				break
+			}
+		}
+	}
+	return w
 }
 
 // blockLocked moves a line whose first waiter cannot go to the front, among

@@ -10,7 +10,8 @@ import (
 // Limiter holds requests back that the server would deny. It learns the server's
 // budgets from the rate limit headers of the responses, several at once and per
 // key: requests and tokens; a second, a minute, a day. Servers without such
-// headers are paced by their denials.
+// headers are paced by their denials: all requests of a key, unless it becomes clear
+// that those of one route (method and path) alone are denied.
 //
 // Of each budget a hundredth is kept back for what cannot be seen, such as other
 // users of the key. Before the first response of a key, when nothing is known,

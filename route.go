@@ -5,6 +5,7 @@ import (
 	"math/bits"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -16,6 +17,8 @@ type route struct {
 	scopes  []string
 	samples [16]sample
 	n       int
+
+	own *ownLimit // of which no header tells; nil if nothing speaks for one
 }
 
 // sample is the latency of one call, in milliseconds, and when it ended, in
@@ -67,6 +70,9 @@ func (r *route) answered(quotas []Quota) {
 
 // scope names the line in which requests of the route wait.
 func (r *route) scope() string {
+	if r.own != nil && r.own.pace != nil {
+		return "\x00" + strconv.FormatUint(r.id, 36)
+	}
 	switch len(r.scopes) {
 	case 0:
 		return ""

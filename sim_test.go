@@ -198,6 +198,7 @@ func scenarios() []scenario {
 		{"tokens", prompts, steadytest.Call{Input: 505, MaxOutput: 300}, &P{Limits: append([]steadytest.Limit{{Resource: "tokens", N: 200_000}}, bucket...), Latency: 2 * s}, 1.01, 0.002},
 		{"open-loop bursts", job{calls: 10_000, workers: 1000, burst: 100, every: 10 * s}, steadytest.Call{}, &P{Limits: bucket, Latency: 2 * s}, 1.02, 0.002},
 		{"no headers", batch, steadytest.Call{}, &P{Dialect: steadytest.Silent, Limits: bucket, Latency: 2 * s}, 1.05, 0.025},
+		{"no headers, window", batch, steadytest.Call{}, &P{Dialect: steadytest.Silent, Limits: window, Latency: 200 * time.Millisecond}, 1.2, 0.025},
 		{"no headers, charged", batch, steadytest.Call{}, &P{Dialect: steadytest.Silent, Limits: bucket, ChargeDenied: true, Latency: 2 * s}, 1.05, 0.025},
 	}
 }

@@ -1,0 +1,152 @@
+package steadyhttp
+
+import (
+	"math"
+	"time"
+)
+
+// Denials that no header explains may be for all requests of a key, or for those of
+// one route: an endpoint with a limit of its own. Nothing says which. So the key is
+// slowed down, and what becomes of each route is set against what becomes of all
+// others at the same time.
+
+const (
+	// oddEnough is by which power of e a record is likelier if its requests have a
+	// limit of their own than if they share that of the rest.
+	oddEnough = 6
+
+	// meanwhile is how long after a denial an admission is set against it.
+	meanwhile = time.Minute
+)
+
+// record is what became of requests since a key was slowed down. Denials in a row are
+// one: they may be for the same reason.
+type record struct{ denied, admitted float64 }
+
+func (r record) total() float64 { return r.denied + r.admitted }
+
+func (r record) without(o record) record {
+	return record{r.denied - o.denied, r.admitted - o.admitted}
+}
+
+// oddBeside tells whether requests are denied so much more often than the rest that
+// they must have a limit of their own.
+func (r record) oddBeside(rest record) bool {
+	all := record{r.denied + rest.denied, r.admitted + rest.admitted}
+	return r.denied >= paceStreak && r.denied*all.admitted > all.denied*r.admitted &&
+		r.likelihood()+rest.likelihood()-all.likelihood() > oddEnough
+}
+
+// likelihood is the logarithm of how likely the record is if each request is denied
+// with the same chance, the likeliest there is.
+func (r record) likelihood() float64 {
+	part := func(n float64) float64 {
+		if n == 0 {
+			return 0
+		}
+		return n * math.Log(n/r.total())
+	}
+	return part(r.denied) + part(r.admitted)
+}
+
+// ownLimit is what speaks for a limit of a single route, and what was found of it.
+type ownLimit struct {
+	during *pace // of the key, since which the record is
+	record record
+	streak int // the last that the route had a part in
+
+	pace *pace // nil until it is clear that there is one
+	odds odds
+}
+
+// during is what is known of a limit of r alone since its key has the pace p.
+func (r *route) during(p *pace) *ownLimit {
+	if r == nil {
+		return &ownLimit{during: p}
+	}
+	if r.own == nil {
+		r.own = &ownLimit{}
+	}
+	if own := r.own; own.during != p {
+		own.during, own.record, own.streak = p, record{}, 0
+	}
+	return r.own
+}
+
+// deniedDuring tells whether a request of r was denied since its key has the pace p.
+func (r *route) deniedDuring(p *pace) bool {
+	return r != nil && r.own != nil && r.own.during == p && r.own.record.denied > 0
+}
+
+// paceAlone is the pace of r alone; nil if it has none.
+func (r *route) paceAlone(now instant) *pace {
+	if r == nil || r.own == nil {
+		return nil
+	}
+	if r.own.pace.over(now) {
+		r.own.pace = nil
+	}
+	return r.own.pace
+}
+
+// oddsOf are the odds of a request of r.
+func (l *ledger) oddsOf(now instant, r *route) *odds {
+	if r.paceAlone(now) != nil {
+		return &r.own.odds
+	}
+	return &l.odds
+}
+
+// slow slows the key down after the denial of c, or its route if it is that.
+func (l *ledger) slow(now instant, c *claim) *pace {
+	perSecond := l.rate(now)
+	if p := c.route.paceAlone(now); p != nil {
+		p.denied(now, c.sent, perSecond)
+		return p
+	}
+	if l.pace == nil {
+		l.pace = newPace(now, perSecond, l.began, float64(l.total.requests)-float64(l.inFlight))
+	} else if !l.pace.denied(now, c.sent, perSecond) {
+		return l.pace
+	}
+	p, own := l.pace, c.route.during(l.pace)
+	if own.streak == p.streaks {
+		return p
+	}
+	own.streak = p.streaks
+	own.record.denied++
+	p.all.denied++
+	if !own.record.oddBeside(p.all.without(own.record)) {
+		return p
+	}
+	own.pace = newPace(now, perSecond*own.record.total()/p.all.total(), p.began, own.record.admitted)
+	own.odds = odds{won: int32(own.record.admitted)}
+	l.pace = nil
+	return own.pace
+}
+
+// admitted notes that the server did not deny c.
+func (l *ledger) admitted(now instant, c *claim) {
+	c.route.paceAlone(now).admitted(now, c.sent)
+	l.pace.admitted(now, c.sent)
+	if p := l.pace; p != nil && c.sent.Sub(p.cut) <= meanwhile {
+		p.all.admitted++
+		c.route.during(p).record.admitted++
+	}
+}
+
+// paced is when c can go behind others ahead of it by the pace of its key and that of
+// its route. How many those are tells nothing where the rate does not: it is not known
+// when a spent window ends, if there is hope that it does, nor whether the denials of
+// other routes are for c as well.
+func (l *ledger) paced(now instant, ahead cost, c *claim) instant {
+	key, own := float64(ahead.requests), float64(ahead.requests)
+	if l.pace.asking() && l.odds.good() || l.pace != nil && !c.route.deniedDuring(l.pace) {
+		key = 0
+	}
+	alone := c.route.paceAlone(now)
+	if alone.asking() && l.oddsOf(now, c.route).good() {
+		own = 0
+	}
+	return later(l.pace.ready(now, key), alone.ready(now, own))
+}
