@@ -233,6 +233,9 @@ func (b *budget) ready(now instant, ahead, cost, spare float64) readiness {
 		if b.kind == refillLog {
 			return readiness{at: from, retry: at} // what came in a burst leaves in a burst
 		}
+		if l := max(b.length(), float64(b.stretch)); ahead > 0 && l > 0 && b.limit > 0 {
+			at = min(at, from.Add(secondsOf(math.Ceil(need/b.limit)*l))) // whatever the rule, by then so much has come back
+		}
 		return readiness{at: at}
 	}
 	windows := time.Duration(0) // that others fill before

@@ -272,6 +272,20 @@ func TestNothingRefillsFasterThanTheLimitInTheLongestReset(t *testing.T) {
 	}
 }
 
+func TestForecastIsAtMostTheWindowsThatItTakes(t *testing.T) {
+	s := newStory(t)
+	q := s.left(0.1, 600, 599, 60)
+	q.Window = time.Minute
+	s.answer(0.1, s.send(0), q)
+	b := s.l.budgets[0]
+	b.best, b.slide = 5, 0.1 // it seems to slide, slowly
+	for ahead, want := range map[float64]float64{0: 20, 50: 60, 700: 120} {
+		if got := b.ready(s.instant(1), ahead, 1, b.margin()).at.Sub(s.instant(1)).Seconds(); got < want-1 || got > want+1 {
+			t.Errorf("behind %v others of 600 a minute in %v s, want %v", ahead, got, want)
+		}
+	}
+}
+
 func TestNothingLeftAndNoResetIsAskedAbout(t *testing.T) {
 	s := newStory(t)
 	s.answer(0.1, s.send(0), left(100, 0))

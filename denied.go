@@ -105,10 +105,10 @@ func strict(spoken []*budget) *budget {
 	return nil
 }
 
-// rate is how many requests a second were sent of late.
+// rate is how many requests a second were sent of late, while they might be.
 func (l *ledger) rate(now instant) float64 {
 	from := l.lagging[0]
-	return float64(l.total.requests-from.total.requests) / max(now.Sub(from.at), reorder).Seconds()
+	return float64(l.total.requests-from.total.requests) / max(now.Sub(later(from.at, l.resumed)), reorder).Seconds()
 }
 
 // spent tells whether the last word of the headers was that next to nothing is

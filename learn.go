@@ -327,7 +327,7 @@ func (b *budget) sameWindow(r reading) {
 	case apart > reorder:
 		// What was sent just before may have been counted or not.
 		least := r.remaining - b.opening.remaining + r.settled - b.opening.after
-		most := r.remaining - b.opening.remaining + r.spent - b.opening.settled
+		most := r.remaining - b.opening.remaining + r.after - b.opening.settled
 		lo, hi := (least-1)/apart.Seconds(), (most+1)/apart.Seconds()
 		switch predicted := b.slide * apart.Seconds(); {
 		case least >= 2:

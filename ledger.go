@@ -56,6 +56,7 @@ type ledger struct {
 	clock    serverClock
 	pace     *pace
 	held     instant // nothing is sent before
+	resumed  instant // when the last such time was over for what has been sent
 	inFlight int
 	maximum  int // of inFlight; zero means none
 
@@ -200,6 +201,9 @@ func (l *ledger) send(now instant, c *claim, probes []*budget) {
 		l.began = now
 	}
 	l.lastSent = now
+	if !now.Before(l.held) {
+		l.resumed = l.held
+	}
 	for i := range l.ceilings {
 		k := &l.ceilings[i]
 		k.bucket.take(now, c.cost.of(k.resource))

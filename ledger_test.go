@@ -244,6 +244,19 @@ func TestDenialWithoutAnyWordFindsARate(t *testing.T) {
 	}
 }
 
+func TestTimeInWhichNothingMayBeSentIsNotOfARate(t *testing.T) {
+	s := newStory(t)
+	s.deny(0.1, s.send(0), 49)
+	var burst []*claim
+	for range 5 {
+		burst = append(burst, s.send(49.2))
+	}
+	s.deny(49.3, burst[0], -1)
+	if r := s.l.pace.rate; r < 1 {
+		t.Errorf("denied at once after 49 s of silence it goes on with %v", r)
+	}
+}
+
 func TestFailuresSayNothingOfARate(t *testing.T) {
 	for _, class := range []Class{ClassNetwork, ClassTimeout, ClassCanceled} {
 		s := newStory(t)

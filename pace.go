@@ -173,7 +173,12 @@ func (p *pace) ready(now instant, ahead float64) instant {
 		p.grown = now
 		p.bucket.setRate(now, p.rate)
 	}
-	return p.bucket.ready(now, ahead, 1)
+	at := p.bucket.ready(now, 0, 1)
+	if ahead == 0 {
+		return at
+	}
+	// What was admitted on the whole may be more than the rate is just after a cut.
+	return at.Add(secondsOf(ahead / max(p.rate, p.won/max(now.Sub(p.since).Seconds(), 1))))
 }
 
 func (p *pace) take(now instant) {

@@ -144,6 +144,19 @@ func TestPaceGrowsWhileRequestsWait(t *testing.T) {
 	}
 }
 
+func TestForecastGoesByWhatWasAdmittedOnTheWhole(t *testing.T) {
+	p := newPace(at(0), 10, at(-10), 200)
+	p.denied(at(1), at(0.5), 10) // 4.9 a second from now on, after 20
+	first := p.ready(at(1), 0)
+	if got := p.ready(at(1), 100).Sub(first).Seconds(); got < 5 || got > 6 {
+		t.Errorf("behind 100 others %v s later, want 100 of some 18 a second", got)
+	}
+	p.won = 0
+	if got := p.ready(at(1), 100).Sub(first).Seconds(); got < 20 || got > 21 {
+		t.Errorf("where less was admitted: behind 100 others %v s later, want 100 of 4.9 a second", got)
+	}
+}
+
 func TestStreakOfDenialsIsASpentWindow(t *testing.T) {
 	p := newPace(at(0), 100, at(-10), 40)
 	now := 0.0
