@@ -219,9 +219,14 @@ func (b *budget) ready(now instant, ahead, cost, spare float64) readiness {
 	}
 	if lo := b.turn.at.lo; b.slide > 0 && b.turn.at.known() && b.at.Before(lo) && lo.Before(now) {
 		// What came back until the window ended is used up by the next one, into
-		// which this one slides: the first answer tells how much.
+		// which this one slides: the first answer tells how much. That of a window
+		// of which little was used is not worth waiting for.
+		left := b.level(lo) + b.pending
+		if b.kind == refillWindow || b.best < b.limit/4 {
+			left = min(b.level(now)+b.pending, b.margin()+1)
+		}
 		b.spent = b.nearlySpent(lo)
-		b.best, b.at = min(b.level(now)+b.pending, b.margin()+1), now
+		b.best, b.at = left, now
 	}
 	need, have := ahead+b.clamp(cost, spare)+spare, b.level(now)
 	if need <= have {
@@ -233,8 +238,9 @@ func (b *budget) ready(now instant, ahead, cost, spare float64) readiness {
 		if b.kind == refillLog {
 			return readiness{at: from, retry: at} // what came in a burst leaves in a burst
 		}
-		if l := max(b.length(), float64(b.stretch)); ahead > 0 && l > 0 && b.limit > 0 {
-			at = min(at, from.Add(secondsOf(math.Ceil(need/b.limit)*l))) // whatever the rule, by then so much has come back
+		if l := max(b.length(), float64(b.stretch)); l > 0 && b.limit > 0 {
+			// Whatever the rule, so much has come back after so many windows.
+			at = min(at, max(from.Add(secondsOf(math.Ceil(need/b.limit)*l)), now.Add(recheck)))
 		}
 		return readiness{at: at}
 	}

@@ -79,7 +79,7 @@ func (b *budget) capacity(r reading) float64 {
 func (b *budget) undersized(r reading) {
 	n := b.ref.remaining - r.remaining
 	moved := b.kind == refillGradual || r.sent.Before(b.ref.reset.lo) // the reset of a window would have stood still
-	if !moved || b.perReset || r.limit <= 0 || b.capacity(r) != b.limit || !b.ref.reset.known() || n < 2 {
+	if !moved || b.kind == refillLog || b.kind == refillWindow || b.perReset || r.limit <= 0 || b.capacity(r) != b.limit || !b.ref.reset.known() || n < 2 {
 		return
 	}
 	left, then := r.reset.mid().Sub(r.sent).Seconds(), b.ref.reset.mid().Sub(b.ref.sent).Seconds()

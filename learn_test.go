@@ -446,3 +446,19 @@ func TestAnswersToAColdStartInAnyOrderAllowNoMoreThanTheServerHas(t *testing.T) 
 		}
 	}
 }
+
+func TestOnlyABucketIsThoughtToHoldLessThanItsLimit(t *testing.T) {
+	const now = instant(time.Hour)
+	for kind, want := range map[refill]float64{refillGradual: 22, refillWindow: 600, refillLog: 600} {
+		b := &budget{budgetID: budgetID{resource: "requests"}, kind: kind, limit: 600}
+		for i, left := range []float64{15, 5} { // a second for each
+			sent := now.Add(time.Duration(i) * 6 * time.Second)
+			at := sent.Add(time.Duration(5+10*i) * time.Second)
+			b.undersized(reading{limit: 600, remaining: left, sent: sent, reset: timeSpan{at, at}})
+			b.ref = note{left, sent, timeSpan{at, at}}
+		}
+		if b.limit < want-1 || b.limit > want+1 {
+			t.Errorf("kind %d: 600 are taken for %v, want %v", kind, b.limit, want)
+		}
+	}
+}

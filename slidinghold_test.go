@@ -58,3 +58,20 @@ func TestWhatSlidInIsNotCarriedOverTheEndOfTheWindow(t *testing.T) {
 		}
 	}
 }
+
+// Of a server whose answers take longer than its windows most of what is sent is
+// unanswered when one ends.
+func TestWindowOfWhichLittleWasUsedHoldsNobodyAtItsEnd(t *testing.T) {
+	const now = instant(time.Hour)
+	b := &budget{budgetID: budgetID{resource: "requests"}}
+	b.observe(reading{
+		limit: 3000, remaining: 2900, sent: now, arrived: now.Add(12 * time.Second),
+		reset: timeSpan{now.Add(2 * time.Second), now.Add(2 * time.Second)}, resolution: time.Millisecond,
+	})
+	b.slide, b.pending = 0.7, 60
+	for _, after := range []time.Duration{time.Second, 12 * time.Second} {
+		if at := now.Add(after); b.ready(at, 0, 1, b.margin()).at.After(at) {
+			t.Errorf("%v after 2900 of 3000 were left one has to wait", after)
+		}
+	}
+}
