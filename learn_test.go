@@ -452,7 +452,7 @@ func TestOnlyABucketIsThoughtToHoldLessThanItsLimit(t *testing.T) {
 	for kind, want := range map[refill]float64{refillGradual: 22, refillWindow: 600, refillLog: 600} {
 		b := &budget{budgetID: budgetID{resource: "requests"}, kind: kind, limit: 600}
 		for i, left := range []float64{15, 5} { // a second for each
-			sent := now.Add(time.Duration(i) * 6 * time.Second)
+			sent := now.Add(time.Duration(i) * 3 * time.Second)
 			at := sent.Add(time.Duration(5+10*i) * time.Second)
 			b.undersized(reading{limit: 600, remaining: left, sent: sent, reset: timeSpan{at, at}})
 			b.ref = note{left, sent, timeSpan{at, at}}
