@@ -33,7 +33,7 @@ func (l *ledger) obey(now instant, c *claim, a *ending, spoken []*budget) {
 	case ClassRateLimited:
 		l.oddsOf(now, c.route).denied(now, c.sent)
 		if stated {
-			l.hold(now, retryAt)
+			l.holdFor(now, c.route, retryAt)
 		}
 		l.deny(now, c, a, spoken, stated)
 	case ClassOverloaded, ClassQuotaExhausted:
@@ -64,7 +64,7 @@ func (l *ledger) deny(now instant, c *claim, a *ending, spoken []*budget, stated
 		}
 	}
 	if !stated && !a.RetryAt.IsZero() {
-		l.hold(now, l.epoch.instant(a.RetryAt))
+		l.holdFor(now, c.route, l.epoch.instant(a.RetryAt))
 	}
 	p := l.slow(now, c)
 	if stated {
@@ -131,6 +131,15 @@ func derived(at time.Time, quotas []Quota) bool {
 		}
 	}
 	return false
+}
+
+// holdFor holds the key, or if r has a limit of its own r alone.
+func (l *ledger) holdFor(now instant, r *route, until instant) {
+	if r.paceAlone(now) != nil {
+		r.own.held = later(r.own.held, min(until, now.Add(neverSoon)))
+		return
+	}
+	l.hold(now, until)
 }
 
 func (l *ledger) hold(now, until instant) {

@@ -55,7 +55,8 @@ type ownLimit struct {
 	record record
 	streak int // the last that the route had a part in
 
-	pace *pace // nil until it is clear that there is one
+	pace *pace   // nil until it is clear that there is one
+	held instant // nothing is sent before
 	odds odds
 }
 
@@ -148,5 +149,9 @@ func (l *ledger) paced(now instant, ahead cost, c *claim) instant {
 	if alone.asking() && l.oddsOf(now, c.route).good() {
 		own = 0
 	}
-	return later(l.pace.ready(now, key), alone.ready(now, own))
+	at := later(l.pace.ready(now, key), alone.ready(now, own))
+	if alone != nil {
+		at = later(at, c.route.own.held)
+	}
+	return at
 }

@@ -107,6 +107,31 @@ func TestEndpointWithALimitOfItsOwnHoldsUpNoOther(t *testing.T) {
 	})
 }
 
+func TestTimeThatAnEndpointNamesHoldsUpNoOtherOnceItIsKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		busy := roundTripFunc(func(req *http.Request) (*http.Response, error) {
+			time.Sleep(50 * time.Millisecond)
+			return answer(req, 429, "Retry-After", "5"), nil
+		})
+		server := byPath{"/good": wordless(1e6, steadytest.ContinuousBucket), "/busy": busy}
+		got := visit(t, NewTransport(server), map[string]float64{"/good": 20, "/busy": 1})
+		if good := got["/good"]; good.failed > 0 || good.held > 50*time.Millisecond {
+			t.Errorf("%d of 3600 calls failed, and later ones took up to %v", good.failed, good.held)
+		}
+	})
+}
+
+func TestTimeIsObeyedByARouteOfItsOwnPace(t *testing.T) {
+	s := newStory(t)
+	s.answer(0.1, s.send(0))
+	s.route.own = &ownLimit{pace: newPace(s.instant(0.2), 100, s.instant(0), 1)}
+	s.deny(1.1, s.send(1), 20)
+	s.wantWait(1.2, 19.9)
+	if at := s.l.when(s.time(1.2), cost{}, &claim{cost: cost{requests: 1}, route: &route{}}); at.After(s.time(1.2)) {
+		t.Errorf("another waits for %v", at.Sub(s.time(1.2)))
+	}
+}
+
 func TestDenialsForAllAreNotTakenForThoseOfARoute(t *testing.T) {
 	for _, share := range []float64{0.5, 0.9} {
 		for seed := range uint64(3) {

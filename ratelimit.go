@@ -21,7 +21,7 @@ import (
 // Requests of one key wait in one queue, in the order in which their calls
 // began. A request whose wait is known to be too long is refused at once with a
 // [*LimitError], unsent. A denial that names a time holds back every request of
-// its key until then.
+// its key until then, or of its route where that alone is denied.
 //
 // Calls of [PriorityBatch] wait behind interactive ones, however long their
 // context allows; while interactive calls were seen in the last minute a tenth
