@@ -107,8 +107,11 @@ func strict(spoken []*budget) *budget {
 
 // rate is how many requests a second were sent of late, while they might be.
 func (l *ledger) rate(now instant) float64 {
-	from := l.lagging[0]
-	return float64(l.total.requests-from.total.requests) / max(now.Sub(later(from.at, l.resumed)), reorder).Seconds()
+	since, before := l.lagging[0].at, l.lagging[0].total.requests
+	if l.resumed.at.After(since) {
+		since, before = l.resumed.at, l.resumed.total
+	}
+	return float64(l.total.requests-before) / max(now.Sub(since), reorder).Seconds()
 }
 
 // spent tells whether the last word of the headers was that next to nothing is

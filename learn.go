@@ -78,8 +78,8 @@ func (b *budget) capacity(r reading) float64 {
 // to come back, and so what there is when all has come back.
 func (b *budget) undersized(r reading) {
 	n := b.ref.remaining - r.remaining
-	moved := b.kind == refillGradual || r.sent.Before(b.ref.reset.lo) // the reset of a window would have stood still
-	if !moved || b.kind == refillLog || b.kind == refillWindow || b.perReset || r.limit <= 0 || b.capacity(r) != b.limit || !b.ref.reset.known() || n < 2 {
+	bucket := b.kind == refillGradual || b.kind == refillUnknown && r.sent.Before(b.ref.reset.lo) // the reset of a window would have stood still
+	if !bucket || b.perReset || r.limit <= 0 || b.capacity(r) != b.limit || !b.ref.reset.known() || n < 2 {
 		return
 	}
 	left, then := r.reset.mid().Sub(r.sent).Seconds(), b.ref.reset.mid().Sub(b.ref.sent).Seconds()

@@ -56,7 +56,7 @@ type ledger struct {
 	clock    serverClock
 	pace     *pace
 	held     instant // nothing is sent before
-	resumed  instant // when the last such time was over for what has been sent
+	resumed  resumption
 	inFlight int
 	maximum  int // of inFlight; zero means none
 
@@ -80,6 +80,12 @@ type ledger struct {
 type mark struct {
 	at    instant
 	total cost
+}
+
+// resumption is the end of the last hold after which something was sent.
+type resumption struct {
+	at    instant
+	total int64 // of requests, before that
 }
 
 // ceiling is a configured Rate.
@@ -185,6 +191,9 @@ func (l *ledger) send(now instant, c *claim, probes []*budget) {
 		l.lagging = [2]mark{l.lagging[1], {now, l.total}}
 	}
 	c.settled = l.lagging[0].total
+	if l.resumed.at != l.held && !now.Before(l.held) {
+		l.resumed = resumption{l.held, l.total.requests}
+	}
 	l.total = l.total.plus(c.cost)
 	c.sent, c.total, c.prev = now, l.total, l.last
 	if l.last != nil {
@@ -201,9 +210,6 @@ func (l *ledger) send(now instant, c *claim, probes []*budget) {
 		l.began = now
 	}
 	l.lastSent = now
-	if !now.Before(l.held) {
-		l.resumed = l.held
-	}
 	for i := range l.ceilings {
 		k := &l.ceilings[i]
 		k.bucket.take(now, c.cost.of(k.resource))

@@ -246,14 +246,17 @@ func TestDenialWithoutAnyWordFindsARate(t *testing.T) {
 
 func TestTimeInWhichNothingMayBeSentIsNotOfARate(t *testing.T) {
 	s := newStory(t)
-	s.deny(0.1, s.send(0), 49)
 	var burst []*claim
+	for i := range 500 {
+		burst = append(burst, s.send(-1+float64(i)/500))
+	}
+	s.deny(0.1, burst[499], 49)
 	for range 5 {
 		burst = append(burst, s.send(49.2))
 	}
-	s.deny(49.3, burst[0], -1)
-	if r := s.l.pace.rate; r < 1 {
-		t.Errorf("denied at once after 49 s of silence it goes on with %v", r)
+	s.deny(49.3, burst[500], -1)
+	if r := s.l.rate(s.instant(49.3)); r < 15 || r > 25 {
+		t.Errorf("5 at once after 49 s of silence are a rate of %v, want 20", r)
 	}
 }
 

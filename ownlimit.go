@@ -11,15 +11,19 @@ import (
 // others at the same time.
 
 const (
-	// oddEnough is by which power of e a record is likelier if its requests have a
-	// limit of their own than if they share that of the rest.
+	// oddEnough is by which power of e, here 400 times, a record is likelier if its
+	// requests have a limit of their own than if they share that of the rest. That is
+	// looked at after each denial, so that much less would be found by chance.
 	oddEnough = 6
 
-	// meanwhile is how long after a denial an admission is set against it.
+	oddDenials = 3 // the fewest that speak for a limit of a route
+
+	// meanwhile is how long after the last denial a request may be sent to be set
+	// against it when it is admitted.
 	meanwhile = time.Minute
 )
 
-// record is what became of requests since a key was slowed down. Denials in a row are
+// record is what became of requests while a key is slowed down. Denials in a row are
 // one: they may be for the same reason.
 type record struct{ denied, admitted float64 }
 
@@ -33,7 +37,7 @@ func (r record) without(o record) record {
 // they must have a limit of their own.
 func (r record) oddBeside(rest record) bool {
 	all := record{r.denied + rest.denied, r.admitted + rest.admitted}
-	return r.denied >= paceStreak && r.denied*all.admitted > all.denied*r.admitted &&
+	return r.denied >= oddDenials && r.denied*all.admitted > all.denied*r.admitted &&
 		r.likelihood()+rest.likelihood()-all.likelihood() > oddEnough
 }
 
@@ -49,34 +53,35 @@ func (r record) likelihood() float64 {
 	return part(r.denied) + part(r.admitted)
 }
 
-// ownLimit is what speaks for a limit of a single route, and what was found of it.
+// ownLimit is what speaks for a limit of a single route or against it, and what was
+// found of it.
 type ownLimit struct {
-	during *pace // of the key, since which the record is
-	record record
-	streak int // the last that the route had a part in
+	of     *pace  // of the key
+	record record // since that began
+	streak int    // the last in which the route was denied
 
 	pace *pace   // nil until it is clear that there is one
 	held instant // nothing is sent before
 	odds odds
 }
 
-// during is what is known of a limit of r alone since its key has the pace p.
-func (r *route) during(p *pace) *ownLimit {
+// ownSince is what is known of a limit of r alone since its key has the pace p.
+func (r *route) ownSince(p *pace) *ownLimit {
 	if r == nil {
-		return &ownLimit{during: p}
+		return &ownLimit{of: p}
 	}
 	if r.own == nil {
 		r.own = &ownLimit{}
 	}
-	if own := r.own; own.during != p {
-		own.during, own.record, own.streak = p, record{}, 0
+	if own := r.own; own.of != p {
+		own.of, own.record, own.streak = p, record{}, 0
 	}
 	return r.own
 }
 
-// deniedDuring tells whether a request of r was denied since its key has the pace p.
-func (r *route) deniedDuring(p *pace) bool {
-	return r != nil && r.own != nil && r.own.during == p && r.own.record.denied > 0
+// deniedSince tells whether a request of r was denied since its key has the pace p.
+func (r *route) deniedSince(p *pace) bool {
+	return r != nil && r.own != nil && r.own.of == p && r.own.record.denied > 0
 }
 
 // paceAlone is the pace of r alone; nil if it has none.
@@ -110,9 +115,15 @@ func (l *ledger) slow(now instant, c *claim) *pace {
 	} else if !l.pace.denied(now, c.sent, perSecond) {
 		return l.pace
 	}
-	p, own := l.pace, c.route.during(l.pace)
+	return l.blame(now, c.route, perSecond)
+}
+
+// blame enters a denial of r in the records. If that shows a limit of r alone, it
+// gets a pace of its own, and the key keeps one only if others were denied as well.
+func (l *ledger) blame(now instant, r *route, perSecond float64) *pace {
+	p, own := l.pace, r.ownSince(l.pace)
 	if own.streak == p.streaks {
-		return p
+		return p // once in each streak
 	}
 	own.streak = p.streaks
 	own.record.denied++
@@ -120,29 +131,37 @@ func (l *ledger) slow(now instant, c *claim) *pace {
 	if !own.record.oddBeside(p.all.without(own.record)) {
 		return p
 	}
-	own.pace = newPace(now, perSecond*own.record.total()/p.all.total(), p.began, own.record.admitted)
+	own.pace = newPace(now, perSecond*own.record.total()/p.all.total(), l.began, r.won)
 	own.odds = odds{won: int32(own.record.admitted)}
-	l.pace = nil
+	p.all, own.record = p.all.without(own.record), record{}
+	if l.pace = nil; p.all.denied > 0 {
+		l.pace = p
+		p.resume(now)
+	}
 	return own.pace
 }
 
 // admitted notes that the server did not deny c.
 func (l *ledger) admitted(now instant, c *claim) {
-	c.route.paceAlone(now).admitted(now, c.sent)
-	l.pace.admitted(now, c.sent)
-	if p := l.pace; p != nil && c.sent.Sub(p.cut) <= meanwhile {
+	alone, p := c.route.paceAlone(now), l.pace
+	alone.admitted(now, c.sent)
+	p.admitted(now, c.sent)
+	if c.route != nil {
+		c.route.won++
+	}
+	if p != nil && alone == nil && c.sent.Sub(p.cut) <= meanwhile {
 		p.all.admitted++
-		c.route.during(p).record.admitted++
+		c.route.ownSince(p).record.admitted++
 	}
 }
 
 // paced is when c can go behind others ahead of it by the pace of its key and that of
 // its route. How many those are tells nothing where the rate does not: it is not known
-// when a spent window ends, if there is hope that it does, nor whether the denials of
-// other routes are for c as well.
+// when a spent window ends, if there is hope that it does, nor, for a route that was
+// not denied itself, whether the denials of others are for it as well.
 func (l *ledger) paced(now instant, ahead cost, c *claim) instant {
 	key, own := float64(ahead.requests), float64(ahead.requests)
-	if l.pace.asking() && l.odds.good() || l.pace != nil && !c.route.deniedDuring(l.pace) {
+	if l.pace.asking() && l.odds.good() || l.pace != nil && !c.route.deniedSince(l.pace) {
 		key = 0
 	}
 	alone := c.route.paceAlone(now)

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -95,14 +96,53 @@ func TestEndpointThatDeniesEverythingHoldsUpNoOther(t *testing.T) {
 }
 
 func TestEndpointWithALimitOfItsOwnHoldsUpNoOther(t *testing.T) {
+	for _, kind := range []steadytest.Kind{steadytest.ContinuousBucket, steadytest.FixedWindow} {
+		synctest.Test(t, func(t *testing.T) {
+			server := byPath{"/free": wordless(1e6, steadytest.ContinuousBucket), "/narrow": wordless(60, kind)}
+			got := visit(t, NewTransport(server), map[string]float64{"/free": 20, "/narrow": 2})
+			if free := got["/free"]; free.failed > 0 || free.held > 50*time.Millisecond {
+				t.Errorf("kind %d: %d of 3600 calls failed, and later ones took up to %v", kind, free.failed, free.held)
+			}
+			if narrow := got["/narrow"]; narrow.admitted < 220 { // 60 at once, one a second, and those that wait in the end
+				t.Errorf("kind %d: of one a second %d were admitted in 3 minutes", kind, narrow.admitted)
+			}
+		})
+	}
+}
+
+// An endpoint that denies everything may stand beside a limit that all others share.
+func TestEndpointThatDeniesEverythingHidesNoLimitOfTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		server := byPath{"/free": wordless(1e6, steadytest.ContinuousBucket), "/narrow": wordless(60, steadytest.ContinuousBucket)}
-		got := visit(t, NewTransport(server), map[string]float64{"/free": 20, "/narrow": 2})
-		if free := got["/free"]; free.failed > 0 || free.held > 50*time.Millisecond {
-			t.Errorf("%d of 3600 calls failed, and later ones took up to %v", free.failed, free.held)
+		var denied, fewer atomic.Int64
+		shared := wordless(600, steadytest.ContinuousBucket)
+		good := roundTripFunc(func(req *http.Request) (*http.Response, error) {
+			resp, err := shared.RoundTrip(req)
+			if resp.StatusCode == 429 {
+				denied.Add(1)
+			}
+			return resp, err
+		})
+		limiter := &Limiter{Base: &Classifier{Base: byPath{"/good": good, "/bad": denying}}, MaxWait: time.Hour}
+		rt := &Retrier{Base: limiter, MaxDelay: time.Hour}
+		var wg sync.WaitGroup
+		for i := range 3000 {
+			wg.Go(func() {
+				time.Sleep(time.Duration(i) * time.Second / 15) // half as many again as are admitted
+				send(t, rt, getPath(t, "/good"))
+			})
 		}
-		if narrow := got["/narrow"]; narrow.admitted < 240 { // 60 at once, one a second, and those that wait in the end
-			t.Errorf("of one a second %d were admitted in 3 minutes", narrow.admitted)
+		for i := range 100 {
+			wg.Go(func() {
+				time.Sleep(150*time.Second + time.Duration(i)*time.Second)
+				if i == 0 {
+					fewer.Store(denied.Load())
+				}
+				send(t, limiter, getPath(t, "/bad"))
+			})
+		}
+		wg.Wait()
+		if n := denied.Load() - fewer.Load(); n > 50 {
+			t.Errorf("beside what is always denied %d of the others were denied, want no more than %d before it", n, fewer.Load())
 		}
 	})
 }
@@ -170,6 +210,19 @@ func TestDenialsForAllAreNotTakenForThoseOfARoute(t *testing.T) {
 	}
 }
 
+// A route with a pace of its own says nothing of what the others share.
+func TestRouteOfItsOwnPaceIsNoEvidenceAgainstOthers(t *testing.T) {
+	s := newStory(t)
+	s.l.pace = newPace(s.instant(0), 10, s.instant(-10), 1)
+	s.route.own = &ownLimit{pace: newPace(s.instant(0), 10, s.instant(0), 1)}
+	for i := range 50 {
+		s.answer(float64(i)+0.1, s.send(float64(i)))
+	}
+	if all := s.l.pace.all; all != (record{}) {
+		t.Errorf("what the others are set against: %+v", all)
+	}
+}
+
 func TestSpentWindowOfUnknownLengthRefusesNobodyInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rt := NewTransport(wordless(600, steadytest.FixedWindow))
@@ -193,6 +246,45 @@ func TestServerThatDeniesEverythingIsNotWaitedFor(t *testing.T) {
 		if got.failed != 180 || got.slow > 45 {
 			t.Errorf("%d of 180 calls failed, %d of them slowly", got.failed, got.slow)
 		}
+	})
+}
+
+func TestRouteOnceDeniedIsNotStarvedByOneThatFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var denied atomic.Bool
+		once := roundTripFunc(func(req *http.Request) (*http.Response, error) {
+			time.Sleep(50 * time.Millisecond)
+			if denied.CompareAndSwap(false, true) {
+				return answer(req, 429), nil
+			}
+			return answer(req, 200), nil
+		})
+		failing := roundTripFunc(func(req *http.Request) (*http.Response, error) {
+			time.Sleep(50 * time.Millisecond)
+			return answer(req, 503), nil
+		})
+		rt := &Limiter{Base: &Classifier{Base: byPath{"/once": once, "/failing": failing}}}
+		end := time.Now().Add(2 * time.Minute)
+		var wg sync.WaitGroup
+		for i := range 100 {
+			wg.Go(func() {
+				for time.Sleep(time.Duration(i) * 10 * time.Millisecond); time.Now().Before(end); {
+					send(t, rt, getPath(t, "/failing"))
+				}
+			})
+		}
+		time.Sleep(500 * time.Millisecond)
+		send(t, rt, getPath(t, "/once"))
+		for range 5 {
+			wg.Go(func() {
+				began := time.Now()
+				if _, err := send(t, rt, getPath(t, "/once")); err != nil || time.Since(began) > 5*time.Second {
+					t.Errorf("%v after %v", err, time.Since(began))
+				}
+			})
+			time.Sleep(time.Second)
+		}
+		wg.Wait()
 	})
 }
 

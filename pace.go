@@ -89,9 +89,10 @@ type pace struct {
 	since  instant // when the last streak ended
 	won    float64 // what was admitted since
 
-	began   instant
-	streaks int    // since it began
-	all     record // of a key: what became of its requests since
+	// Of a key's.
+	asked   instant // the cut after which one went out of turn to ask
+	streaks int     // of denials so far
+	all     record  // of its requests
 }
 
 const (
@@ -106,7 +107,7 @@ const (
 // newPace begins with a denial at a rate of so many requests per second, after
 // won were admitted since a time.
 func newPace(now instant, perSecond float64, since instant, won float64) *pace {
-	p := &pace{bucket: newTokenBucket(1, 1), since: since, won: won, rate: perSecond, began: now}
+	p := &pace{bucket: newTokenBucket(1, 1), since: since, won: won, rate: perSecond}
 	p.denied(now, now, perSecond)
 	return p
 }
@@ -145,13 +146,20 @@ func (p *pace) admitted(now, sent instant) {
 		return
 	}
 	if p.asking() {
-		if d := now.Sub(p.since).Seconds(); d > 0 {
-			p.set(now, max(p.rate, p.won/d))
-		}
+		p.resume(now)
 		p.since, p.won = now, 0
 	}
 	p.streak = 0
 }
+
+// resume begins anew with the rate that the server admitted on the whole.
+func (p *pace) resume(now instant) {
+	p.streak = 0
+	p.set(now, max(p.rate, p.overall(now)))
+}
+
+// overall is the rate at which requests were admitted since the last streak.
+func (p *pace) overall(now instant) float64 { return p.won / max(now.Sub(p.since).Seconds(), 1) }
 
 func (p *pace) set(now instant, perSecond float64) {
 	p.rate, p.floor, p.grown = perSecond, perSecond, now
@@ -178,7 +186,7 @@ func (p *pace) ready(now instant, ahead float64) instant {
 		return at
 	}
 	// What was admitted on the whole may be more than the rate is just after a cut.
-	return at.Add(secondsOf(ahead / max(p.rate, p.won/max(now.Sub(p.since).Seconds(), 1))))
+	return at.Add(secondsOf(ahead / max(p.rate, p.overall(now))))
 }
 
 func (p *pace) take(now instant) {

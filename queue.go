@@ -93,6 +93,8 @@ func (q *queue) admit(now time.Time, key string, w *waiter, r request) (expected
 	l, place := q.placeLocked(scope, w.order)
 	if l == nil && q.waiting > 0 {
 		q.pumpLocked(now, key) // what is there is first for those of other scopes who wait for it
+		scope = w.claim.route.scope()
+		l, place = q.placeLocked(scope, w.order) // it may have moved some there
 	}
 	if l == nil || place == 0 || w.claim.overdue && q.ledger.cold() {
 		if at, _, ok := q.ledger.take(now, &w.claim); ok {
@@ -153,7 +155,14 @@ func (q *queue) leave(now time.Time, key string, w *waiter) {
 func (q *queue) settle(now time.Time, key string, w *waiter, a *ending) (learned []Quota) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	scope, waiting := "", q.waiting > 0
+	if waiting {
+		scope = w.claim.route.scope()
+	}
 	changed := q.ledger.settle(now, &w.claim, a)
+	if waiting && w.claim.route.scope() != scope {
+		q.regroupLocked(w.claim.route)
+	}
 	if !a.unsent && (a.Class == ClassSuccess || a.Class == ClassTimeout) {
 		w.claim.route.took(now, now.Sub(q.ledger.epoch.time(w.claim.sent)))
 	}
@@ -207,19 +216,14 @@ func (q *queue) pumpLocked(now time.Time, key string) {
 			}
 		}
 		head := first.all[0]
-		if scope := head.claim.route.scope(); scope != first.scope { // it was learned since
-			q.removeLocked(head)
-			_, place := q.placeLocked(scope, head.order)
-			q.insertLocked(scope, place, head)
+		if head.claim.route.scope() != first.scope { // it has changed since
+			q.moveLocked(head)
 			continue
 		}
-		at, retry, ok := now, now, false
-		if w := q.askerLocked(now, head, blocked); w != nil {
-			_, _, ok = q.takeLocked(now, w)
+		if q.askLocked(now, head, blocked) {
+			continue
 		}
-		if !ok {
-			at, retry, ok = q.takeLocked(now, head)
-		}
+		at, retry, ok := q.takeLocked(now, head)
 		if ok {
 			continue
 		}
@@ -247,17 +251,44 @@ func (q *queue) takeLocked(now time.Time, w *waiter) (at, retry time.Time, ok bo
 	return at, retry, ok
 }
 
-// askerLocked is who goes in the place of head when one request may go to ask whether
-// the server admits any again, and those of head's route were denied: the oldest waiter
-// of a route of which none was. It is nil if there is none.
-func (q *queue) askerLocked(now time.Time, head *waiter, blocked int) (w *waiter) {
-	p, i := q.ledger.pace, q.ledger.epoch.now(now)
-	if p == nil || p.streak == 0 || !head.claim.route.deniedDuring(p) || p.ready(i, 0).After(i) {
-		return nil
+// moveLocked moves a waiter to the line of its route.
+func (q *queue) moveLocked(w *waiter) {
+	q.removeLocked(w)
+	scope := w.claim.route.scope()
+	_, place := q.placeLocked(scope, w.order)
+	q.insertLocked(scope, place, w)
+}
+
+// regroupLocked moves all waiters of r to its line.
+func (q *queue) regroupLocked(r *route) {
+	var moved []*waiter
+	scope := r.scope()
+	for _, l := range q.lines {
+		for _, w := range l.all {
+			if w.claim.route == r && l.scope != scope {
+				moved = append(moved, w)
+			}
+		}
 	}
-	for _, l := range q.lines[blocked:] {
-		for _, other := range l.all {
-			if !other.claim.route.deniedDuring(p) {
+	for _, w := range moved {
+		q.moveLocked(w)
+	}
+}
+
+// askLocked admits one request after a denial, in the place of head, whose route was
+// denied: the oldest of a route that was not. Its answer tells whether the denials
+// are for that one as well.
+func (q *queue) askLocked(now time.Time, head *waiter, blocked int) bool {
+	l, i := &q.ledger, q.ledger.epoch.now(now)
+	p := l.pace
+	if p == nil || p.streak == 0 || p.asked == p.cut || !head.claim.route.deniedSince(p) ||
+		p.ready(i, 0).After(i) || i.Before(l.held) || l.maximum > 0 && l.inFlight >= l.maximum {
+		return false
+	}
+	var w *waiter
+	for _, line := range q.lines[blocked:] {
+		for _, other := range line.all {
+			if r := other.claim.route; !r.deniedSince(p) && !r.paceAlone(i).ready(i, 0).After(i) {
 				if w == nil || other.order.Before(w.order) {
 					w = other
 				}
@@ -265,7 +296,14 @@ func (q *queue) askerLocked(now time.Time, head *waiter, blocked int) (w *waiter
 			}
 		}
 	}
-	return w
+	if w == nil {
+		return false
+	}
+	_, _, ok := q.takeLocked(now, w)
+	if ok {
+		p.asked = p.cut
+	}
+	return ok
 }
 
 // blockLocked moves a line whose first waiter cannot go to the front, among

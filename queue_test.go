@@ -605,3 +605,84 @@ func TestFirstCallsOfAKeyMayComeInAnyOrder(t *testing.T) {
 		})
 	}
 }
+
+// joinsRoute is joins for a route, at a time that may be later than the timer's.
+func joinsRoute(q *queue, now time.Time, route uint64, began time.Time, tokens int64) *waiter {
+	w := new(waiter)
+	if _, err := q.admit(now, "k", w, request{
+		cost: cost{1, Tokens{Input: tokens}}, route: route, began: began, maxWait: time.Hour, maxQueue: 100,
+	}); err != nil {
+		panic(err)
+	}
+	return w
+}
+
+// slowRoute gives a route a pace of its own, of one request in a hundred seconds.
+func slowRoute(q *queue, route uint64) {
+	now := q.ledger.epoch.now(time.Now())
+	q.routeLocked(route).own = &ownLimit{pace: newPace(now, 0.01, now, 1)}
+}
+
+func TestLineThatIsMadeForANewcomerKeepsItsOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, now := oneAtATime(), time.Now()
+		at := func(ms int) time.Time { return now.Add(time.Duration(ms) * time.Millisecond) }
+		joinsRoute(q, now, 1, now, 0)
+		joinsRoute(q, now, 1, at(1), 0)
+		for i := range 4 {
+			joinsRoute(q, now, 2, at(10+i), 0)
+		}
+		slowRoute(q, 2)
+		last := joinsRoute(q, at(1001), 2, at(1001), 0) // before the timer has the lock
+		joinsRoute(q, at(1001), 2, at(5), 0)
+		if !slices.IsSortedFunc(last.line.all, func(a, b *waiter) int { return a.order.Compare(b.order) }) {
+			t.Error("it stands before older ones")
+		}
+		q.leave(at(1002), "k", last)
+	})
+}
+
+func TestOlderWaitersOfARouteOfItsOwnPaceAreNotOvertaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := (&Limiter{Tokens: []Rate{{N: 1000, Per: time.Minute, Burst: 1000}}}).newQueue("k")
+		answered := joinsRoute(q, time.Now(), 2, time.Now(), 10)
+		joinsRoute(q, time.Now(), 1, time.Now(), 900)
+		joinsRoute(q, time.Now(), 1, time.Now(), 900) // waits for tokens
+		time.Sleep(time.Millisecond)
+		old := joinsRoute(q, time.Now(), 2, time.Now(), 10)
+		time.Sleep(time.Second)
+		now := q.ledger.epoch.now(time.Now())
+		q.ledger.pace = newPace(now, 100, now, 1)
+		q.ledger.pace.all = record{oddDenials, 100}
+		own := q.routeLocked(2).ownSince(q.ledger.pace)
+		own.record.denied = oddDenials
+		q.ledger.pace.streaks, q.ledger.pace.streak, q.ledger.pace.cut = 9, 0, now.Add(-time.Minute)
+		q.settle(time.Now(), "k", answered, &ending{Outcome: Outcome{Class: ClassRateLimited}})
+		if own.pace == nil {
+			t.Fatal("the route has no pace of its own")
+		}
+		if len(old.line.all) != 1 {
+			t.Error("it is left behind those of another route")
+		}
+	})
+}
+
+func TestWhoAsksIsNotOneWhoseOwnPaceForbidsIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const denied, slow, good = 1, 2, 3
+		q, now := (&Limiter{}).newQueue("k"), time.Now()
+		i := q.ledger.epoch.now(now)
+		q.ledger.pace = newPace(i, 1, i, 1)
+		q.routeLocked(denied).ownSince(q.ledger.pace).record.denied = 1
+		slowRoute(q, slow)
+		joinsRoute(q, now, denied, now.Add(1), 0)
+		joinsRoute(q, now, slow, now.Add(2), 0)
+		w := joinsRoute(q, now, good, now.Add(3), 0)
+		time.Sleep(2 * time.Second)
+		select {
+		case <-w.turn:
+		default:
+			t.Error("the route that was denied goes again before one that was not")
+		}
+	})
+}

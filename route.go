@@ -18,7 +18,8 @@ type route struct {
 	samples [16]sample
 	n       int
 
-	own *ownLimit // of which no header tells; nil if nothing speaks for one
+	won float64   // requests that were not denied
+	own *ownLimit // of which no header tells; nil while nothing was denied
 }
 
 // sample is the latency of one call, in milliseconds, and when it ended, in
