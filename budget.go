@@ -223,7 +223,7 @@ func (b *budget) ready(now instant, ahead, cost, spare float64) readiness {
 		// of which little was used is not worth waiting for.
 		left := b.level(lo) + b.pending
 		if b.kind == refillWindow || b.best < b.limit/4 {
-			left = min(b.level(now)+b.pending, b.margin()+1)
+			left = min(b.level(now)+b.pending, spare+b.clamp(cost, spare))
 		}
 		b.spent = b.nearlySpent(lo)
 		b.best, b.at = left, now

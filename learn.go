@@ -328,6 +328,9 @@ func (b *budget) sameWindow(r reading) {
 		// What was sent just before may have been counted or not.
 		least := r.remaining - b.opening.remaining + r.settled - b.opening.after
 		most := r.remaining - b.opening.remaining + r.after - b.opening.settled
+		if countsTokens(b.resource) {
+			least = r.remaining - b.opening.remaining // what was used since is only estimated
+		}
 		lo, hi := (least-1)/apart.Seconds(), (most+1)/apart.Seconds()
 		switch predicted := b.slide * apart.Seconds(); {
 		case least >= 2:
