@@ -372,12 +372,21 @@ func (b *budget) settleDrift() {
 }
 
 // perSecondOverall is the rate that the budget grants in the long run, zero if
-// it is unknown.
+// it is unknown. Of a window of which no other was seen yet it is what it grants
+// until its reset. Before it is clear that it is one, a refill that would take
+// longer than a minute is not believed: a window is likelier, and too slow a rate
+// is found out later than one that is too fast.
 func (b *budget) perSecondOverall() float64 {
-	if b.kind == refillGradual || b.length() == 0 {
-		return b.perSecond()
+	l, refill := b.length(), b.perSecond()
+	switch {
+	case b.kind == refillGradual, l == 0 && b.stretch == 0:
+		return refill
+	case l > 0:
+		return b.limit / l
+	case b.kind == refillUnknown && (refill == 0 || refill > b.limit/61):
+		return refill
 	}
-	return b.limit / b.length()
+	return b.limit / float64(b.stretch)
 }
 
 // quota is the estimate in the words of a header, and its reset.
