@@ -75,6 +75,7 @@ type budget struct {
 	whole    bool // at the end of a spent window everything was seen to come back
 	spent    bool // the last window was nearly used up when it ended
 	based    bool
+	told     bool // by an answer that was no denial
 }
 
 // interval is a number known to lie between two others; hi zero means unknown.
@@ -300,6 +301,15 @@ func (b *budget) roll() {
 	b.mark = later(b.mark, b.turn.ask().Add(reorder-jitter)) // what was sent just before may come into the new window
 	b.seen(b.mark)
 	b.asks = 0
+}
+
+// granted takes in that c was served, and that nothing was said of the budget. Some
+// servers speak of it in denials alone: then it is the request that asked whether
+// anything is left which tells that all is.
+func (b *budget) granted(c *claim) {
+	if !b.told && (b.probe == c || b.asked == c.sent) {
+		b.roll()
+	}
 }
 
 // nearlySpent tells whether little was left at a time, as far as answers told.

@@ -271,7 +271,11 @@ func (l *ledger) settle(at time.Time, c *claim, a *ending) (learned bool) {
 		l.noteTokens()
 	}
 	for _, b := range l.budgets { // of every scope: c may be the first unanswered that b looks at
-		b.drop(c, !contains(spoken[:n], b))
+		spoke := contains(spoken[:n], b)
+		if !spoke && a.Class == ClassSuccess {
+			b.granted(c)
+		}
+		b.drop(c, !spoke)
 	}
 	l.unlink(c)
 	l.obey(now, c, a, spoken[:n])
