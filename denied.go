@@ -40,7 +40,7 @@ func (l *ledger) obey(now instant, c *claim, a *ending, spoken []*budget) {
 		if stated {
 			l.hold(now, retryAt)
 		}
-	case ClassNetwork, ClassTimeout, ClassCanceled:
+	case ClassNetwork, ClassTimeout, ClassCanceled, ClassServerError: // whether it was admitted is not known
 	default:
 		l.oddsOf(now, c.route).admitted()
 		l.admitted(now, c)
