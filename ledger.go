@@ -121,6 +121,17 @@ func (l *ledger) when(now time.Time, ahead cost, c *claim) time.Time {
 	return l.epoch.time(at)
 }
 
+// weight is what c costs those who wait behind it: no tokens if it asks for more of
+// them than there ever are, since the server will deny it.
+func (l *ledger) weight(c *claim) cost {
+	for _, b := range l.budgets {
+		if countsTokens(b.resource) && b.limit > 0 && c.cost.of(b.resource) > b.limit && c.route.has(b.scope) {
+			return cost{requests: c.cost.requests}
+		}
+	}
+	return c.cost
+}
+
 // check is when, with the time to look again if c depends on an answer besides.
 // It calls probe for each budget for which c would be a probe.
 func (l *ledger) check(now instant, ahead cost, c *claim, probe func(*budget)) (at, retry instant) {

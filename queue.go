@@ -25,7 +25,7 @@ type queue struct {
 type line struct {
 	scope string
 	all   []*waiter
-	cost  cost // of all
+	cost  cost // of all, to those who come behind
 }
 
 // waiter is a request in the queue.
@@ -35,6 +35,7 @@ type waiter struct {
 	giveUp time.Time  // refused when it is clear that this is missed; zero: never
 	turn   chan error // gets nil on admission, or a refusal; nil if it need not wait
 	line   *line      // nil once it has left
+	weight cost       // what it counts for in it
 
 	deadline bool // giveUp is that of its context, not of MaxWait
 	admitted bool // it has its claim
@@ -165,6 +166,9 @@ func (q *queue) settle(now time.Time, key string, w *waiter, a *ending) (learned
 	}
 	if !a.unsent && (a.Class == ClassSuccess || a.Class == ClassTimeout) {
 		w.claim.route.took(now, now.Sub(q.ledger.epoch.time(w.claim.sent)))
+	}
+	if changed {
+		q.weighLocked()
 	}
 	if q.waiting > 0 {
 		q.pumpLocked(now, key)
@@ -420,10 +424,23 @@ func (q *queue) insertLocked(scope string, place int, w *waiter) {
 	l.all = append(l.all, nil)
 	copy(l.all[place+1:], l.all[place:])
 	l.all[place] = w
-	l.cost = l.cost.plus(w.claim.cost)
+	w.weight = q.ledger.weight(&w.claim)
+	l.cost = l.cost.plus(w.weight)
 	w.line = l
 	q.waiting++
 	q.soonest = sooner(q.soonest, w.giveUp)
+}
+
+// weighLocked counts anew what the waiters of each line cost those behind them, by
+// limits that were learned since they came.
+func (q *queue) weighLocked() {
+	for _, l := range q.lines {
+		l.cost = cost{}
+		for _, w := range l.all {
+			w.weight = q.ledger.weight(&w.claim)
+			l.cost = l.cost.plus(w.weight)
+		}
+	}
 }
 
 func (q *queue) removeLocked(w *waiter) {
@@ -443,7 +460,7 @@ func (q *queue) removeLocked(w *waiter) {
 		l.all[len(l.all)-1] = nil
 		l.all = l.all[:len(l.all)-1]
 	}
-	l.cost = l.cost.minus(w.claim.cost)
+	l.cost = l.cost.minus(w.weight)
 	w.line = nil
 	q.waiting--
 	if len(l.all) == 0 {
