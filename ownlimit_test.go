@@ -330,7 +330,7 @@ func TestRouteOfItsOwnPaceLeavesTheQueueOfTheOthers(t *testing.T) {
 		}
 		q, _ := limiter.keys.peek([]byte("https://a.example"))
 		now := q.ledger.epoch.now(time.Now())
-		q.ledger.pace = newPace(now, 0.1, now, 1) // for all, at first
+		q.ledger.pace = newPace(now, 0.1, now, 0) // for all, at first
 		var wg sync.WaitGroup
 		for range 3 {
 			wg.Go(func() { send(t, limiter, getPath(t, "/narrow")) })

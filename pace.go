@@ -107,18 +107,21 @@ const (
 // newPace begins with a denial at a rate of so many requests per second, after
 // won were admitted since a time.
 func newPace(now instant, perSecond float64, since instant, won float64) *pace {
-	p := &pace{bucket: newTokenBucket(1, 1), since: since, won: won, rate: perSecond}
+	p := &pace{bucket: newTokenBucket(1, 1), since: since, won: won}
+	p.rate = max(perSecond, p.overall(now))
 	p.denied(now, now, perSecond)
 	return p
 }
 
-// denied cuts the rate, which was measured as so many per second. The denials of
-// one round trip count once: it tells whether this is the first.
+// denied cuts the rate, which was measured as so many per second, or as what was
+// admitted on the whole if that is more: then few were sent of late because it was
+// known that none would be admitted. The denials of one round trip count once: it
+// tells whether this is the first.
 func (p *pace) denied(now, sent instant, perSecond float64) bool {
 	if !p.cut.IsZero() && !sent.After(p.cut) {
 		return false
 	}
-	r := min(perSecond, p.rate) * paceCut
+	r := min(max(perSecond, p.overall(now)), p.rate) * paceCut
 	if p.streak == 0 {
 		p.streaks++
 	}
@@ -158,7 +161,8 @@ func (p *pace) resume(now instant) {
 	p.set(now, max(p.rate, p.overall(now)))
 }
 
-// overall is the rate at which requests were admitted since the last streak.
+// overall is how many requests a second were admitted since the last streak of denials,
+// those times included in which none was sent because it was known that none would be.
 func (p *pace) overall(now instant) float64 { return p.won / max(now.Sub(p.since).Seconds(), 1) }
 
 func (p *pace) set(now instant, perSecond float64) {

@@ -126,6 +126,19 @@ func TestPaceIsCutOncePerRoundTrip(t *testing.T) {
 	}
 }
 
+// Before a denial at the end of a spent window few requests were sent, since it was
+// known that none would be admitted: that is not the rate which is too high.
+func TestDenialAfterAPauseCutsTheRateThatWasAdmittedOnTheWhole(t *testing.T) {
+	p := newPace(at(0), 0.5, at(-60), 600)
+	if want := 7.0; math.Abs(p.rate-want) > 1e-9 {
+		t.Errorf("denied after 600 in a minute: %v a second, want %v", p.rate, want)
+	}
+	p.denied(at(1), at(0.5), 0.5)
+	if want := 4.9; math.Abs(p.rate-want) > 1e-9 {
+		t.Errorf("denied again: %v a second, want %v", p.rate, want)
+	}
+}
+
 func TestPaceGrowsWhileRequestsWait(t *testing.T) {
 	p := newPace(at(0), 100, at(-10), 50)
 	for s := 0.0; s <= 10; s += 0.5 {
@@ -145,11 +158,11 @@ func TestPaceGrowsWhileRequestsWait(t *testing.T) {
 }
 
 func TestForecastGoesByWhatWasAdmittedOnTheWhole(t *testing.T) {
-	p := newPace(at(0), 10, at(-10), 200)
-	p.denied(at(1), at(0.5), 10) // 4.9 a second from now on, after 20
+	p := newPace(at(0), 10, at(-10), 100)
+	p.denied(at(1), at(0.5), 10) // 4.9 a second from now on, after 10
 	first := p.ready(at(1), 0)
-	if got := p.ready(at(1), 100).Sub(first).Seconds(); got < 5 || got > 6 {
-		t.Errorf("behind 100 others %v s later, want 100 of some 18 a second", got)
+	if got := p.ready(at(1), 100).Sub(first).Seconds(); got < 10 || got > 11.5 {
+		t.Errorf("behind 100 others %v s later, want 100 of some 9 a second", got)
 	}
 	p.won = 0
 	if got := p.ready(at(1), 100).Sub(first).Seconds(); got < 20 || got > 21 {
