@@ -381,11 +381,14 @@ func (b *budget) settleDrift() {
 	}
 }
 
+// slowRefill is from how many seconds on a gradual refill is less likely than a window:
+// a minute is usual, and may come out a little longer.
+const slowRefill = 61
+
 // perSecondOverall is the rate that the budget grants in the long run, zero if
 // it is unknown. Of a window of which no other was seen yet it is what it grants
-// until its reset. Before it is clear that it is one, a refill that would take
-// longer than a minute is not believed: a window is likelier, and too slow a rate
-// is found out later than one that is too fast.
+// until its reset. Before it is clear that it is one, a refill that would take so
+// long is not believed: too slow a rate is found out later than one that is too fast.
 func (b *budget) perSecondOverall() float64 {
 	l, refill := b.length(), b.perSecond()
 	switch {
@@ -393,7 +396,7 @@ func (b *budget) perSecondOverall() float64 {
 		return refill
 	case l > 0:
 		return b.limit / l
-	case b.kind == refillUnknown && (refill == 0 || refill > b.limit/61):
+	case b.kind == refillUnknown && (refill == 0 || b.limit/refill < slowRefill):
 		return refill
 	}
 	return b.limit / float64(b.stretch)

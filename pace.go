@@ -155,7 +155,7 @@ func (p *pace) admitted(now, sent instant) {
 	p.streak = 0
 }
 
-// resume begins anew with the rate that the server admitted on the whole.
+// resume goes on with the rate that the server admitted on the whole.
 func (p *pace) resume(now instant) {
 	p.streak = 0
 	p.set(now, max(p.rate, p.overall(now)))

@@ -620,7 +620,7 @@ func joinsRoute(q *queue, now time.Time, route uint64, began time.Time, tokens i
 // slowRoute gives a route a pace of its own, of one request in a hundred seconds.
 func slowRoute(q *queue, route uint64) {
 	now := q.ledger.epoch.now(time.Now())
-	q.routeLocked(route).own = &ownLimit{pace: newPace(now, 0.01, now, 1)}
+	q.routeLocked(route).own = &ownLimit{pace: newPace(now, 0.01, now, 0)}
 }
 
 func TestLineThatIsMadeForANewcomerKeepsItsOrder(t *testing.T) {
