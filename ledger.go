@@ -57,6 +57,7 @@ type ledger struct {
 	pace     *pace
 	held     instant // nothing is sent before
 	resumed  resumption
+	stated   statedLimit
 	inFlight int
 	maximum  int // of inFlight; zero means none
 
@@ -64,8 +65,6 @@ type ledger struct {
 	fresh       *claim // the first of them that is not closed
 	total       cost
 	lagging     [2]mark // of total, reorder or more ago
-	answered    bool    // there has been a response of any kind
-	served      bool    // there has been a success
 	began       instant // when the first request was sent
 	lastSent    instant
 	interactive instant // when an interactive call was last seen
@@ -74,6 +73,9 @@ type ledger struct {
 	// To be read without the queue's lock.
 	heldUntil atomic.Int64 // held, in nanoseconds since 1970
 	tokenless atomic.Bool  // the server has served a request, and neither it nor the user counts tokens
+
+	answered bool // there has been a response of any kind
+	served   bool // there has been a success
 }
 
 // mark is the ledger's total at a time.
@@ -268,6 +270,7 @@ func (l *ledger) settle(at time.Time, c *claim, a *ending) (learned bool) {
 	if !a.date.IsZero() {
 		l.clock.learn(l.epoch.instant(a.date), c.sent, now)
 	}
+	a.Quotas = l.tellApart(c, a.Quotas)
 	c.route.answered(a.Quotas)
 	var spoken [maxBudgets]*budget
 	n := 0

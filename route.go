@@ -18,6 +18,11 @@ type route struct {
 	samples [16]sample
 	n       int
 
+	// Of the limit that its answers state without a scope.
+	stated     int32
+	deviations uint8 // answers in a row that stated another than the others
+	apart      bool  // it is the route's own, and nothing without a scope holds it
+
 	won float64   // requests that were not denied
 	own *ownLimit // of which no header tells; nil while nothing was denied
 }
@@ -33,7 +38,7 @@ const (
 
 func (r *route) has(scope string) bool {
 	if scope == "" {
-		return true
+		return r == nil || !r.apart
 	}
 	if r == nil {
 		return false
