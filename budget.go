@@ -186,7 +186,7 @@ const dragStep = 0.7
 // level is the estimate: what the server would admit at now.
 func (b *budget) level(now instant) float64 {
 	best := b.best
-	if d := now.Sub(b.growing()); d > 0 {
+	if d := now.Sub(b.growing()); d > 0 && b.limit > 0 {
 		best = min(b.limit, best+b.growth()*d.Seconds())
 	}
 	return best - b.pending
@@ -309,8 +309,14 @@ func (b *budget) roll() {
 func (b *budget) granted(c *claim) {
 	if !b.told && (b.probe == c || b.asked == c.sent) {
 		b.roll()
+		if b.limit <= 0 {
+			b.best = unknownLimit
+		}
 	}
 }
+
+// unknownLimit is what is left of a budget of which only denials tell that it exists.
+const unknownLimit = 1 << 40
 
 // nearlySpent tells whether little was left at a time, as far as answers told.
 func (b *budget) nearlySpent(at instant) bool { return b.level(at)+b.pending < b.limit/4 }
@@ -350,7 +356,11 @@ func (b *budget) seen(mark instant) {
 // nothing of this budget.
 func (b *budget) drop(c *claim, charged bool) {
 	if b.discharge(c) && charged {
-		b.best -= c.cost.of(b.resource)
+		n := c.cost.of(b.resource)
+		if b.limit > 0 {
+			n = min(n, b.limit) // it was denied for more
+		}
+		b.best -= n
 	}
 	if b.first == c {
 		b.first = c.next

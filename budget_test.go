@@ -286,6 +286,18 @@ func TestForecastIsAtMostTheWindowsThatItTakes(t *testing.T) {
 	}
 }
 
+func TestCallLargerThanTheLimitLeavesNoDebt(t *testing.T) {
+	s := newStory(t)
+	s.answer(0.1, s.send(0), Quota{Resource: "tokens", Limit: 1000, Remaining: 1000, Window: time.Minute})
+	large := &claim{cost: cost{1, Tokens{Input: 100_000}}, route: s.route}
+	s.l.charge(s.time(1), large)
+	s.l.settle(s.time(1.1), large, &ending{Outcome: Outcome{Class: ClassContextLength}})
+	c := &claim{cost: cost{1, Tokens{Input: 10}}, route: s.route}
+	if at := s.l.when(s.time(120), cost{}, c); at.After(s.time(120)) {
+		t.Errorf("two minutes after a call of 100,000 tokens on a limit of 1,000 a minute a small one waits")
+	}
+}
+
 func TestNothingLeftAndNoResetIsAskedAbout(t *testing.T) {
 	s := newStory(t)
 	s.answer(0.1, s.send(0), left(100, 0))

@@ -136,6 +136,11 @@ func derived(at time.Time, quotas []Quota) bool {
 	return false
 }
 
+// throttles tells whether answers of a class speak of limits because one was met.
+func throttles(class Class) bool {
+	return class == ClassRateLimited || class == ClassQuotaExhausted || class == ClassOverloaded
+}
+
 // holdFor holds the key, or if r has a limit of its own r alone.
 func (l *ledger) holdFor(now instant, r *route, until instant) {
 	if r.paceAlone(now) != nil {

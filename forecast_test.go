@@ -54,3 +54,15 @@ func TestNobodyIsRefusedForAWaitThatIsOnlyGuessed(t *testing.T) {
 		})
 	}
 }
+
+func TestBurstAfterALongSilenceIsNotTakenForItsRate(t *testing.T) {
+	for _, kind := range []steadytest.Kind{steadytest.ContinuousBucket, steadytest.FixedWindow} {
+		p := &steadytest.Provider{
+			Dialect: steadytest.Silent, Latency: 200 * time.Millisecond,
+			Limits: []steadytest.Limit{{N: 60, Per: 10 * time.Second, Kind: kind}},
+		}
+		if o := simulate(t, job{calls: 200, workers: 100, burst: 100, every: time.Hour}, p, 1); o.failed > 10 {
+			t.Errorf("kind %d: %d of 200 calls failed", kind, o.failed)
+		}
+	}
+}

@@ -11,7 +11,6 @@ func (b *budget) observe(r reading) (changed bool) {
 	kind, limit := b.kind, b.limit
 	isNew := b.updated.IsZero()
 	b.updated = r.arrived
-	b.told = b.told || !r.denied
 	b.size(r)
 	if isNew && r.remaining < 0 { // a limit in so much time, and no more: what is sent is counted here
 		b.kind, b.best, b.at = refillGradual, b.limit, r.sent

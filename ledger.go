@@ -84,7 +84,7 @@ type mark struct {
 	total cost
 }
 
-// resumption is the end of the last hold after which something was sent.
+// resumption is the end of the last hold, or silence, after which something was sent.
 type resumption struct {
 	at    instant
 	total int64 // of requests, before that
@@ -97,11 +97,12 @@ type ceiling struct {
 }
 
 const (
-	coldStart   = 8              // requests in flight before the first response
-	maxHold     = time.Hour      // nothing holds a key for longer without asking
-	keptFor     = time.Minute    // how long a tenth is kept for interactive calls
-	maxBudgets  = 16             // of one key
-	maxRoutes   = 64             // of one key
+	coldStart   = 8           // requests in flight before the first response
+	maxHold     = time.Hour   // nothing holds a key for longer without asking
+	keptFor     = time.Minute // how long a tenth is kept for interactive calls
+	maxBudgets  = 16          // of one key
+	maxRoutes   = 64          // of one key
+	longSilence = 5 * time.Minute
 	recheck     = time.Second    // a limiter that stops sending stops learning
 	staleBudget = 25 * time.Hour // a budget that no header has mentioned for so long is forgotten
 	neverSoon   = 366 * 24 * time.Hour
@@ -123,8 +124,8 @@ func (l *ledger) when(now time.Time, ahead cost, c *claim) time.Time {
 	return l.epoch.time(at)
 }
 
-// weight is what c costs those who wait behind it: no tokens if it asks for more of
-// them than there ever are, since the server will deny it.
+// weight is what c costs those who wait behind it: no tokens if it seems to ask for
+// more of them than there ever are, since then the server will deny it.
 func (l *ledger) weight(c *claim) cost {
 	for _, b := range l.budgets {
 		if countsTokens(b.resource) && b.limit > 0 && c.cost.of(b.resource) > b.limit && c.route.has(b.scope) {
@@ -204,8 +205,11 @@ func (l *ledger) send(now instant, c *claim, probes []*budget) {
 		l.lagging = [2]mark{l.lagging[1], {now, l.total}}
 	}
 	c.settled = l.lagging[0].total
-	if l.resumed.at != l.held && !now.Before(l.held) {
+	switch {
+	case l.held.After(l.resumed.at) && !now.Before(l.held):
 		l.resumed = resumption{l.held, l.total.requests}
+	case now.Sub(l.lastSent) > longSilence:
+		l.resumed = resumption{now, l.total.requests}
 	}
 	l.total = l.total.plus(c.cost)
 	c.sent, c.total, c.prev = now, l.total, l.last
@@ -278,6 +282,7 @@ func (l *ledger) settle(at time.Time, c *claim, a *ending) (learned bool) {
 		if b, changed := l.read(now, c, &a.Quotas[i], a.Class == ClassRateLimited); b != nil && n < maxBudgets {
 			spoken[n], n = b, n+1
 			learned = learned || changed
+			b.told = b.told || !throttles(a.Class)
 		}
 	}
 	if a.Class == ClassSuccess && !l.served {

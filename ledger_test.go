@@ -260,6 +260,19 @@ func TestTimeInWhichNothingMayBeSentIsNotOfARate(t *testing.T) {
 	}
 }
 
+func TestLongSilenceIsNotOfARate(t *testing.T) {
+	s := newStory(t)
+	s.answer(0.1, s.send(0))
+	var burst []*claim
+	for range 10 {
+		burst = append(burst, s.send(3600))
+	}
+	s.deny(3600.1, burst[0], -1)
+	if r := s.l.rate(s.instant(3600.1)); r < 30 || r > 50 {
+		t.Errorf("10 at once after an hour are a rate of %v, want 40", r)
+	}
+}
+
 func TestFailuresSayNothingOfARate(t *testing.T) {
 	for _, class := range []Class{ClassNetwork, ClassTimeout, ClassCanceled} {
 		s := newStory(t)

@@ -89,7 +89,7 @@ func (r *route) paceAlone(now instant) *pace {
 	if r == nil || r.own == nil {
 		return nil
 	}
-	if r.own.pace.over(now) {
+	if r.own.pace.over(now) && !now.Before(r.own.held) {
 		r.own.pace = nil
 	}
 	return r.own.pace

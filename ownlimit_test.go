@@ -165,8 +165,9 @@ func TestTimeIsObeyedByARouteOfItsOwnPace(t *testing.T) {
 	s := newStory(t)
 	s.answer(0.1, s.send(0))
 	s.route.own = &ownLimit{pace: newPace(s.instant(0.2), 100, s.instant(0), 1)}
-	s.deny(1.1, s.send(1), 20)
-	s.wantWait(1.2, 19.9)
+	s.deny(1.1, s.send(1), 1800)
+	s.wantWait(1.2, 1799.9)
+	s.wantWait(1000, 801.1) // the pace has been forgotten by now
 	if at := s.l.when(s.time(1.2), cost{}, &claim{cost: cost{requests: 1}, route: &route{}}); at.After(s.time(1.2)) {
 		t.Errorf("another waits for %v", at.Sub(s.time(1.2)))
 	}

@@ -41,3 +41,19 @@ func TestServerThatTellsOfItsLimitInDenialsAloneIsNotAskedOneByOne(t *testing.T)
 		}
 	}
 }
+
+// Some do not even say how large it is.
+func TestServerThatTellsInDenialsThatNothingIsLeftIsNotAskedOneByOne(t *testing.T) {
+	for _, kind := range []steadytest.Kind{steadytest.ContinuousBucket, steadytest.FixedWindow} {
+		p := &steadytest.Provider{Latency: time.Second, Limits: perMinute(600, kind), Dialect: &steadytest.Dialect{Denied: []steadytest.Field{
+			{Name: "X-RateLimit-Remaining", Value: steadytest.RemainingN},
+			{Name: "X-RateLimit-Reset", Value: steadytest.ResetEpoch(steadytest.RoundUp)},
+		}}}
+		j := job{calls: 1800, workers: 40}
+		ideal := p.Ideal(j.calls, j.workers, steadytest.Call{})
+		o := simulate(t, j, p, 1)
+		if x := o.took.Seconds() / ideal.Seconds(); o.failed > 0 || x > 1.5 {
+			t.Errorf("kind %d: %d of %d calls failed, in %.2f x ideal", kind, o.failed, j.calls, x)
+		}
+	}
+}
