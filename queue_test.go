@@ -619,6 +619,8 @@ func joinsRoute(q *queue, now time.Time, route uint64, began time.Time, tokens i
 
 // slowRoute gives a route a pace of its own, of one request in a hundred seconds.
 func slowRoute(q *queue, route uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	now := q.ledger.epoch.now(time.Now())
 	q.routeLocked(route).own = &ownLimit{pace: newPace(now, 0.01, now, 0)}
 }
@@ -651,13 +653,17 @@ func TestOlderWaitersOfARouteOfItsOwnPaceAreNotOvertaken(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		old := joinsRoute(q, time.Now(), 2, time.Now(), 10)
 		time.Sleep(time.Second)
+		q.mu.Lock()
 		now := q.ledger.epoch.now(time.Now())
 		q.ledger.pace = newPace(now, 100, now, 1)
 		q.ledger.pace.all = record{oddDenials, 100}
 		own := q.routeLocked(2).ownSince(q.ledger.pace)
 		own.record.denied = oddDenials
 		q.ledger.pace.streaks, q.ledger.pace.streak, q.ledger.pace.cut = 9, 0, now.Add(-time.Minute)
+		q.mu.Unlock()
 		q.settle(time.Now(), "k", answered, &ending{Outcome: Outcome{Class: ClassRateLimited}})
+		q.mu.Lock()
+		defer q.mu.Unlock()
 		if own.pace == nil {
 			t.Fatal("the route has no pace of its own")
 		}
