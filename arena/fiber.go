@@ -2,6 +2,7 @@ package main
 
 import (
 	"net"
+	"time"
 
 	"github.com/gofiber/fiber/v3"
 	"github.com/gofiber/fiber/v3/middleware/adaptor"
@@ -24,6 +25,6 @@ func fiberServer(slide bool) func(job) (*site, error) {
 		app.Use(limiter.New(config))
 		app.All("/*", adaptor.HTTPHandler(j.backend()))
 		go app.Listener(l, fiber.ListenConfig{DisableStartupMessage: true})
-		return &site{url: "http://" + l.Addr().String(), stop: func() { app.Shutdown() }}, nil
+		return &site{url: "http://" + l.Addr().String(), stop: func() { app.ShutdownWithTimeout(time.Second) }}, nil
 	}
 }
