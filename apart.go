@@ -2,7 +2,7 @@ package steadyhttp
 
 import (
 	"math"
-	"strconv"
+	"slices"
 )
 
 // Some servers limit each of their endpoints by itself, and tell of all those limits
@@ -46,11 +46,10 @@ func (l *ledger) tellApart(c *claim, quotas []Quota) []Quota {
 	if !r.apart {
 		return quotas
 	}
-	own := make([]Quota, len(quotas))
-	copy(own, quotas)
+	own, name := slices.Clone(quotas), r.name()
 	for i := range own {
 		if own[i].Scope == "" {
-			own[i].Scope = "route " + strconv.FormatUint(r.id, 36)
+			own[i].Scope = name
 		}
 	}
 	return own

@@ -23,8 +23,9 @@ func (o *odds) denied(now, sent instant) {
 // good tells whether it is worth waiting, without counting the attempts.
 func (o *odds) good() bool { return 4*int32(o.rounds) <= o.won+3 }
 
-// obey acts on an answer that says to stay away: it holds the whole key until
-// the time that the server stated, and finds what no header explains.
+// obey acts on an answer that says to stay away: it holds the whole key, or a route
+// that alone is denied, until the time that the server stated, and finds what no
+// header explains.
 func (l *ledger) obey(now instant, c *claim, a *ending, spoken []*budget) {
 	retryAt := l.epoch.instant(a.RetryAt)
 	// A time that has come is a permission, not a schedule.

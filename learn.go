@@ -78,7 +78,10 @@ func (b *budget) capacity(r reading) float64 {
 // to come back, and so what there is when all has come back.
 func (b *budget) undersized(r reading) {
 	n := b.ref.remaining - r.remaining
-	bucket := b.kind == refillGradual || b.kind == refillUnknown && r.sent.Before(b.ref.reset.lo) // the reset of a window would have stood still
+	bucket := b.kind == refillGradual
+	if b.kind == refillUnknown {
+		bucket = r.sent.Before(b.ref.reset.lo) // the reset of a window would have stood still
+	}
 	if !bucket || b.perReset || r.limit <= 0 || b.capacity(r) != b.limit || !b.ref.reset.known() || n < 2 {
 		return
 	}

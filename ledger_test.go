@@ -244,32 +244,31 @@ func TestDenialWithoutAnyWordFindsARate(t *testing.T) {
 	}
 }
 
-func TestTimeInWhichNothingMayBeSentIsNotOfARate(t *testing.T) {
-	s := newStory(t)
-	var burst []*claim
-	for i := range 500 {
-		burst = append(burst, s.send(-1+float64(i)/500))
-	}
-	s.deny(0.1, burst[499], 49)
-	for range 5 {
-		burst = append(burst, s.send(49.2))
-	}
-	s.deny(49.3, burst[500], -1)
-	if r := s.l.rate(s.instant(49.3)); r < 15 || r > 25 {
-		t.Errorf("5 at once after 49 s of silence are a rate of %v, want 20", r)
-	}
-}
-
-func TestLongSilenceIsNotOfARate(t *testing.T) {
-	s := newStory(t)
-	s.answer(0.1, s.send(0))
-	var burst []*claim
-	for range 10 {
-		burst = append(burst, s.send(3600))
-	}
-	s.deny(3600.1, burst[0], -1)
-	if r := s.l.rate(s.instant(3600.1)); r < 30 || r > 50 {
-		t.Errorf("10 at once after an hour are a rate of %v, want 40", r)
+func TestTimeInWhichNothingIsSentIsNotOfARate(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		before func(s *story)
+		at     float64
+	}{
+		{"a hold", func(s *story) {
+			var last *claim
+			for i := range 500 {
+				last = s.send(-1 + float64(i)/500)
+			}
+			s.deny(0.1, last, 49)
+		}, 49.2},
+		{"a long silence", func(s *story) { s.answer(0.1, s.send(0)) }, 3600},
+	} {
+		s := newStory(t)
+		c.before(s)
+		first := s.send(c.at)
+		for range 9 {
+			s.send(c.at)
+		}
+		s.deny(c.at+0.1, first, -1)
+		if r := s.l.rate(s.instant(c.at + 0.1)); r < 30 || r > 50 {
+			t.Errorf("10 at once after %s are a rate of %v, want 40", c.name, r)
+		}
 	}
 }
 

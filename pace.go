@@ -148,14 +148,15 @@ func (p *pace) admitted(now, sent instant) {
 	if sent.Before(p.cut) {
 		return
 	}
-	if p.asking() {
-		p.resume(now)
-		p.since, p.won = now, 0
+	if !p.asking() {
+		p.streak = 0
+		return
 	}
-	p.streak = 0
+	p.resume(now)
+	p.since, p.won = now, 0
 }
 
-// resume goes on with the rate that the server admitted on the whole.
+// resume ends a streak, and goes on with the rate that the server admitted on the whole.
 func (p *pace) resume(now instant) {
 	p.streak = 0
 	p.set(now, max(p.rate, p.overall(now)))

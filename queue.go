@@ -167,7 +167,7 @@ func (q *queue) settle(now time.Time, key string, w *waiter, a *ending) (learned
 	if !a.unsent && (a.Class == ClassSuccess || a.Class == ClassTimeout) {
 		w.claim.route.took(now, now.Sub(q.ledger.epoch.time(w.claim.sent)))
 	}
-	if changed {
+	if changed && waiting {
 		q.weighLocked()
 	}
 	if q.waiting > 0 {

@@ -74,10 +74,13 @@ func (r *route) answered(quotas []Quota) {
 	}
 }
 
+// name is a scope that nothing but the route has.
+func (r *route) name() string { return "route " + strconv.FormatUint(r.id, 36) }
+
 // scope names the line in which requests of the route wait.
 func (r *route) scope() string {
 	if r.own != nil && r.own.pace != nil {
-		return "\x00" + strconv.FormatUint(r.id, 36)
+		return r.name()
 	}
 	switch len(r.scopes) {
 	case 0:

@@ -123,6 +123,11 @@ func (e *ending) Close() error {
 
 var errFull = errors.New("it is full")
 
+func refuse(req *http.Request) (*http.Response, error) {
+	closeBody(req)
+	return nil, errFull
+}
+
 // adds makes layers that send a copy with one more header.
 func adds(name, value string) func(http.RoundTripper) http.RoundTripper {
 	return layerOf(func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
@@ -177,8 +182,7 @@ var sound = []struct {
 			select {
 			case places <- struct{}{}:
 			default:
-				closeBody(req)
-				return nil, errFull
+				return refuse(req)
 			}
 			defer func() { <-places }()
 			return next.RoundTrip(req)
@@ -194,11 +198,10 @@ var sound = []struct {
 				minute, n = time.Now(), 0
 			}
 			n++
-			refuse := n > 10
+			full := n > 10
 			mu.Unlock()
-			if refuse {
-				closeBody(req)
-				return nil, errFull
+			if full {
+				return refuse(req)
 			}
 			return next.RoundTrip(req)
 		}}
@@ -209,11 +212,10 @@ var sound = []struct {
 		var failed int
 		return &layer{base, func(next http.RoundTripper, req *http.Request) (*http.Response, error) {
 			mu.Lock()
-			refuse := time.Now().Before(until)
+			open := time.Now().Before(until)
 			mu.Unlock()
-			if refuse {
-				closeBody(req)
-				return nil, errFull
+			if open {
+				return refuse(req)
 			}
 			resp, err := next.RoundTrip(req)
 			mu.Lock()
