@@ -56,7 +56,7 @@ type budget struct {
 	slide   float64  // refill per second within it
 	opening snapshot // its first reading
 	base    float64  // the ledger's total when it began, if based
-	refusal instant  // send time of the latest request that was denied
+	refusal instant  // when the latest denial arrived: those of one round trip are one
 
 	asked  instant    // when a request was last let through to ask, for want of any reset
 	smooth *smoothing // if the server enforces a shorter window than it says
@@ -65,7 +65,7 @@ type budget struct {
 	votes    int16  // above zero for a gradual refill, below for windows
 	creeps   int16  // how often in a row the reset crept
 	slides   int16  // above zero: windows were seen to slide; below: seen not to
-	refusals int16  // denials in a row
+	refusals int16  // of this window, in a row
 	asks     int16  // questions since the last answer that told when
 	short    int8   // how many more requests were denied than admitted of late
 	drag     uint8  // how often a gradual refill turned out to be slower than thought
@@ -307,6 +307,7 @@ func (b *budget) roll() {
 // servers speak of it in denials alone: then it is the request that asked whether
 // anything is left which tells that all is.
 func (b *budget) granted(c *claim) {
+	b.refusals = 0
 	if !b.told && (b.probe == c || b.asked == c.sent) {
 		b.roll()
 		if b.limit <= 0 {

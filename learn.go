@@ -255,7 +255,7 @@ func (b *budget) slack(r reading) time.Duration {
 
 // open starts a window from its first reading.
 func (b *budget) open(r reading) {
-	b.rolled, b.probe = false, nil
+	b.rolled, b.probe, b.refusals = false, nil, 0
 	b.turn.set(r.reset, r.resolution)
 	b.turn.stated = r.sent
 	b.opener(r)
@@ -315,7 +315,7 @@ func (b *budget) sameWindow(r reading) {
 		b.turn.refused(r.sent)
 	}
 	if r.denied && r.sent.After(b.refusal) {
-		b.refusal = r.sent
+		b.refusal = r.arrived
 		if b.refusals++; b.refusals >= 3 && b.slide > 0 {
 			b.slides, b.slide = max(b.slides-1, -3), 0
 		}

@@ -291,7 +291,7 @@ func (l *ledger) settle(at time.Time, c *claim, a *ending) (learned bool) {
 	}
 	for _, b := range l.budgets { // of every scope: c may be the first unanswered that b looks at
 		spoke := contains(spoken[:n], b)
-		if !spoke && a.Class == ClassSuccess {
+		if !spoke && a.Class == ClassSuccess && c.route.has(b.scope) {
 			b.granted(c)
 		}
 		b.drop(c, !spoke)

@@ -75,3 +75,40 @@ func TestWindowOfWhichLittleWasUsedHoldsNobodyAtItsEnd(t *testing.T) {
 		}
 	}
 }
+
+// What came back of a sliding window is a guess until it is seen. Three denials in a row
+// prove it wrong, but those of what was sent together are one, and a request that was
+// served is the end of the row, whether its answer says what is left or not.
+func TestSlideIsGivenUpAfterDenialsInARow(t *testing.T) {
+	const second = instant(time.Second)
+	for _, tt := range []struct {
+		name   string
+		denied []instant // when what was denied was sent
+		served instant   // and what was served meanwhile; zero if nothing was
+		want   bool      // whether the slide is still believed in
+	}{
+		{"three in a row", []instant{second, 2 * second, 3 * second}, 0, false},
+		{"three of one round trip", []instant{second, second + 1, second + 2}, 0, true},
+		{"one of them served", []instant{second, 2 * second, 4 * second}, 3 * second, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			const now, length = instant(time.Hour), 60 * time.Second
+			end := now.Add(length)
+			b := &budget{budgetID: budgetID{resource: "requests"}, limit: 600, kind: refillWindow, slide: 10}
+			b.turn.set(timeSpan{end, end}, time.Millisecond)
+			b.opening.sent, b.mark, b.sized = now, now, now
+			for _, at := range tt.denied {
+				if tt.served > 0 && tt.served < at {
+					b.granted(&claim{sent: now + tt.served})
+				}
+				b.observe(reading{
+					limit: 600, sent: now + at, arrived: (now + at).Add(20 * time.Millisecond),
+					reset: timeSpan{end, end}, resolution: time.Millisecond, denied: true,
+				})
+			}
+			if got := b.slide > 0; got != tt.want {
+				t.Errorf("slide believed in: %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
