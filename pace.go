@@ -1,6 +1,9 @@
 package steadyhttp
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // smoothing spreads the requests of a budget evenly, for servers that enforce a
 // shorter window than they state ("60,000 a minute" as 1,000 a second). It
@@ -82,7 +85,7 @@ func (s *smoothing) refund() {
 type pace struct {
 	bucket tokenBucket
 	rate   float64 // per second
-	floor  float64 // where it stood after the last cut: it grows by a share of that
+	gain   float64 // it grows by a share of this: where it stood after the cuts, were each to the same share
 	grown  instant
 	cut    instant
 	streak int     // denials in a row
@@ -99,7 +102,7 @@ const (
 	paceCut    = 0.7              // of the rate that was denied
 	paceStreak = 3                // denials in a row: a window that is spent, not a rate that is too high
 	paceAsk    = time.Second / 2  // after such a streak one request asks, and waits twice as long after each further denial
-	paceGrowth = 0.05             // of the rate after the cut, per second
+	paceGrowth = 0.05             // of the gain, per second
 	paceFloor  = 1.0 / 30         // per second: a server is asked now and then
 	paceExpiry = 10 * time.Minute // without a denial
 )
@@ -128,7 +131,11 @@ func (p *pace) denied(now, sent instant, perSecond float64) bool {
 	if p.streak++; p.streak >= paceStreak {
 		r = min(r, 1/(paceAsk.Seconds()*float64(int(1)<<min(p.streak-paceStreak, 16))))
 	}
+	gain := p.gain * paceCut
 	p.set(now, max(r, paceFloor))
+	if !p.asking() {
+		p.gain = max(p.gain, gain)
+	}
 	p.cut = now
 	p.bucket.take(now, 1)
 	return true
@@ -167,7 +174,7 @@ func (p *pace) resume(now instant) {
 func (p *pace) overall(now instant) float64 { return p.won / max(now.Sub(p.since).Seconds(), 1) }
 
 func (p *pace) set(now instant, perSecond float64) {
-	p.rate, p.floor, p.grown = perSecond, perSecond, now
+	p.rate, p.gain, p.grown = perSecond, perSecond, now
 	p.bucket.setRate(now, perSecond)
 }
 
@@ -182,7 +189,7 @@ func (p *pace) ready(now instant, ahead float64) instant {
 		return now
 	}
 	if d := now.Sub(p.grown).Seconds(); d > 0.1 {
-		p.rate += paceGrowth * p.floor * min(d, 10)
+		p.rate += paceGrowth * p.gain * min(d, 10)
 		p.grown = now
 		p.bucket.setRate(now, p.rate)
 	}
@@ -190,8 +197,17 @@ func (p *pace) ready(now instant, ahead float64) instant {
 	if ahead == 0 {
 		return at
 	}
-	// What was admitted on the whole may be more than the rate is just after a cut.
-	return at.Add(secondsOf(ahead / max(p.rate, p.overall(now))))
+	return at.Add(secondsOf(p.wait(now, ahead)))
+}
+
+// wait is in how many seconds so many requests go. The rate grows meanwhile unless any is
+// denied, and what was admitted on the whole may be more than it is just after a cut.
+func (p *pace) wait(now instant, requests float64) float64 {
+	wait := requests / max(p.rate, p.overall(now))
+	if growth := paceGrowth * p.gain; !p.asking() {
+		wait = min(wait, (math.Sqrt(p.rate*p.rate+2*growth*requests)-p.rate)/growth)
+	}
+	return wait
 }
 
 func (p *pace) take(now instant) {

@@ -139,6 +139,38 @@ func TestDenialAfterAPauseCutsTheRateThatWasAdmittedOnTheWhole(t *testing.T) {
 	}
 }
 
+// A window may be denied again just after it was found to have ended: at a rate that
+// was measured over next to nothing.
+func TestPaceThatWasCutToNextToNothingGrowsAsOneThatWasCutOnce(t *testing.T) {
+	p := newPace(at(0), 100, at(-1), 0)
+	p.denied(at(1), at(0.5), 1)
+	if want := 0.7; math.Abs(p.rate-want) > 1e-9 {
+		t.Fatalf("denied at one a second: %v a second, want %v", p.rate, want)
+	}
+	for s := 1.0; s <= 11; s += 0.5 {
+		p.ready(at(s), 0)
+	}
+	if p.rate < 20 {
+		t.Errorf("10 s later: %.1f a second, want half of the 49 that two cuts leave of 100", p.rate)
+	}
+}
+
+// A call that would be refused for waiting too long may go in time if nothing is denied.
+func TestForecastOfAPaceGrowsWithIt(t *testing.T) {
+	p := newPace(at(0), 1.5, at(-1), 0)
+	for ahead := 1.0; ahead <= 1000; ahead *= 10 {
+		want, p := p.ready(at(0), ahead), *p
+		now, left := at(0), ahead
+		for ; left > 0; now = now.Add(10 * time.Millisecond) {
+			p.ready(now, 0)
+			left -= p.rate / 100
+		}
+		if d := want.Sub(now).Seconds(); math.Abs(d) > 1.5 {
+			t.Errorf("%v that wait are forecast to go in %.1f s, %.1f s from when they do", ahead, want.Sub(at(0)).Seconds(), d)
+		}
+	}
+}
+
 func TestPaceGrowsWhileRequestsWait(t *testing.T) {
 	p := newPace(at(0), 100, at(-10), 50)
 	for s := 0.0; s <= 10; s += 0.5 {
@@ -152,8 +184,8 @@ func TestPaceGrowsWhileRequestsWait(t *testing.T) {
 	if p.rate > before+0.5*70+0.1 {
 		t.Errorf("after a pause of which nothing is known: %v a second, was %v", p.rate, before)
 	}
-	if got := p.ready(at(1000), 1000).Sub(at(1000)).Seconds(); math.Abs(got-1000/p.rate) > 0.05 {
-		t.Errorf("behind 1000 others: %v s", got)
+	if got, steady := p.ready(at(1000), 1000).Sub(at(1000)).Seconds(), 1000/p.rate; got > steady || got < steady/2 {
+		t.Errorf("behind 1000 others: %v s, want somewhat less than the %v s of a rate that stays", got, steady)
 	}
 }
 
@@ -165,8 +197,8 @@ func TestForecastGoesByWhatWasAdmittedOnTheWhole(t *testing.T) {
 		t.Errorf("behind 100 others %v s later, want 100 of some 9 a second", got)
 	}
 	p.won = 0
-	if got := p.ready(at(1), 100).Sub(first).Seconds(); got < 20 || got > 21 {
-		t.Errorf("where less was admitted: behind 100 others %v s later, want 100 of 4.9 a second", got)
+	if got := p.ready(at(1), 100).Sub(first).Seconds(); got < 14 || got > 15.5 {
+		t.Errorf("where less was admitted: behind 100 others %v s later, want 100 of 4.9 a second that grow", got)
 	}
 }
 
