@@ -32,9 +32,11 @@ const (
 
 // call is what all attempts of one call share.
 type call struct {
-	began time.Time    // its place in the Limiter's queue, kept by its retries
-	held  atomic.Int64 // nanoseconds in queues, of its MaxWait
-	facts bodyFacts    // what one pass over the request's body found
+	began  time.Time    // its place in the Limiter's queue, kept by its retries
+	held   atomic.Int64 // nanoseconds in queues, of its MaxWait
+	denied atomic.Int64 // nanoseconds from when it began until it was denied last; zero if it never was
+	odd    atomic.Bool  // others were admitted between two of its denials
+	facts  bodyFacts    // what one pass over the request's body found
 }
 
 // hold notes for how long in all the call has been held. Copies of its request may
@@ -45,6 +47,22 @@ func (c *call) hold(held time.Duration) {
 		if int64(held) <= before || c.held.CompareAndSwap(before, int64(held)) {
 			return
 		}
+	}
+}
+
+// deniedBefore is when the call was denied last; zero if it never was.
+func (c *call) deniedBefore() time.Time {
+	if after := c.denied.Load(); after > 0 {
+		return c.began.Add(time.Duration(after))
+	}
+	return time.Time{}
+}
+
+// deny notes a denial, and whether others were admitted since the one before.
+func (c *call) deny(now time.Time, contrary bool) {
+	c.denied.Store(max(1, int64(now.Sub(c.began))))
+	if contrary {
+		c.odd.Store(true)
 	}
 }
 
@@ -152,6 +170,7 @@ type verdict struct {
 type denial struct {
 	readmit  time.Time     // when it would admit the call again
 	hopeless bool          // neither did the server say when, nor has it admitted anything worth mentioning
+	apart    bool          // nor was it for the rate: again and again others are admitted between the call's denials
 	patience time.Duration // the Limiter's MaxWait, not positive if it holds nobody
 }
 

@@ -67,10 +67,22 @@ func (l *ledger) deny(now instant, c *claim, a *ending, spoken []*budget, stated
 	if !stated && !a.RetryAt.IsZero() {
 		l.holdFor(now, c.route, l.epoch.instant(a.RetryAt))
 	}
+	if !stated && c.odd && l.contrary(now, c) {
+		return // it is denied for what it is
+	}
 	p := l.slow(now, c)
 	if stated {
 		p.refund() // one may go at the time that the server named
 	}
+}
+
+// contrary tells whether others were sent and admitted since the call of c was denied before.
+func (l *ledger) contrary(now instant, c *claim) bool {
+	p := c.route.paceAlone(now)
+	if p == nil {
+		p = l.pace
+	}
+	return p != nil && !c.denied.IsZero() && p.latest.After(c.denied)
 }
 
 // explains tells whether what the answer says is left is so little that c was

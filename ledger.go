@@ -30,6 +30,8 @@ type claim struct {
 	cost  cost
 	route *route
 
+	denied     instant // when its call was denied before; zero if it never was
+	odd        bool    // others were admitted between that and the one before
 	sent       instant
 	total      cost   // of everything sent up to and with it
 	settled    cost   // of what was sent so long before it that the server has surely counted that

@@ -86,6 +86,7 @@ type pace struct {
 	bucket tokenBucket
 	rate   float64 // per second
 	gain   float64 // it grows by a share of this: where it stood after the cuts, were each to the same share
+	latest instant // when the latest request was sent that was admitted
 	grown  instant
 	cut    instant
 	streak int     // denials in a row
@@ -152,6 +153,7 @@ func (p *pace) admitted(now, sent instant) {
 		return
 	}
 	p.won++
+	p.latest = later(p.latest, sent)
 	if sent.Before(p.cut) {
 		return
 	}

@@ -65,10 +65,12 @@ const aging = 30 * time.Second
 
 // request is what the queue needs to know of a request.
 type request struct {
-	cost  cost
-	route uint64
-	batch bool
-	began time.Time // when its call began
+	cost   cost
+	route  uint64
+	batch  bool
+	began  time.Time // when its call began
+	denied time.Time // when that was denied before; zero if it never was
+	odd    bool      // others were admitted between that and the one before
 
 	maxWait  time.Duration // what is left of it; negative: no waiting at all
 	deadline time.Time     // of its context; zero if none
@@ -86,6 +88,9 @@ func (q *queue) admit(now time.Time, key string, w *waiter, r request) (expected
 	}
 	w.order = r.began
 	w.claim = claim{cost: r.cost, route: q.routeLocked(r.route), batch: r.batch, overdue: !r.batch && r.maxWait < 0}
+	if !r.denied.IsZero() {
+		w.claim.denied, w.claim.odd = q.ledger.epoch.now(r.denied), r.odd
+	}
 	if r.batch {
 		w.order = r.began.Add(aging)
 		w.claim.batch = now.Before(w.order)
@@ -188,14 +193,15 @@ func (q *queue) queued() int {
 // heldUntil is when the last hold of the whole key ends.
 func (q *queue) heldUntil() time.Time { return time.Unix(0, q.ledger.heldUntil.Load()) }
 
-// readmit is when a denied request would be admitted again, and whether the odds
-// are good that it will be.
-func (q *queue) readmit(now time.Time, w *waiter) (at time.Time, good bool) {
+// readmit is when a denied request would be admitted again, whether the odds
+// are good that it will be, and whether others were admitted since its call was denied before.
+func (q *queue) readmit(now time.Time, w *waiter) (at time.Time, good, contrary bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	c := claim{cost: w.claim.cost, route: w.claim.route, batch: w.claim.batch}
 	l, place := q.placeLocked(c.route.scope(), w.order)
-	return later(now, q.ledger.when(now, l.ahead(place), &c)), q.ledger.oddsOf(q.ledger.epoch.now(now), c.route).good()
+	i := q.ledger.epoch.now(now)
+	return later(now, q.ledger.when(now, l.ahead(place), &c)), q.ledger.oddsOf(i, c.route).good(), q.ledger.contrary(i, &w.claim)
 }
 
 // tick is what the timer calls.
@@ -279,20 +285,27 @@ func (q *queue) regroupLocked(r *route) {
 	}
 }
 
-// askLocked admits one request after a denial, in the place of head, whose route was
-// denied: the oldest of a route that was not. Its answer tells whether the denials
-// are for that one as well.
+// askLocked admits one request after a denial, in the place of head, which was denied,
+// or whose route was: the oldest of a route that was not, else of a call that was not.
+// Its answer tells whether the denials are for that one as well.
 func (q *queue) askLocked(now time.Time, head *waiter, blocked int) bool {
 	l, i := &q.ledger, q.ledger.epoch.now(now)
 	p := l.pace
-	if p == nil || p.streak == 0 || p.asked == p.cut || !head.claim.route.deniedSince(p) ||
+	if p == nil || p.streak == 0 || p.asked == p.cut || !head.claim.route.deniedSince(p) && head.claim.denied.IsZero() ||
 		p.ready(i, 0).After(i) || i.Before(l.held) || l.maximum > 0 && l.inFlight >= l.maximum {
 		return false
 	}
-	var w *waiter
+	var w, sibling *waiter
 	for _, line := range q.lines[blocked:] {
 		for _, other := range line.all {
-			if r := other.claim.route; !r.deniedSince(p) && !r.paceAlone(i).ready(i, 0).After(i) {
+			r := other.claim.route
+			if r.paceAlone(i).ready(i, 0).After(i) {
+				continue
+			}
+			if other.claim.denied.IsZero() && (sibling == nil || other.order.Before(sibling.order)) {
+				sibling = other
+			}
+			if !r.deniedSince(p) {
 				if w == nil || other.order.Before(w.order) {
 					w = other
 				}
@@ -301,6 +314,9 @@ func (q *queue) askLocked(now time.Time, head *waiter, blocked int) bool {
 		}
 	}
 	if w == nil {
+		w = sibling
+	}
+	if w == nil || w == head {
 		return false
 	}
 	_, _, ok := q.takeLocked(now, w)

@@ -11,7 +11,8 @@ import (
 // budgets from the rate limit headers of the responses, several at once and per
 // key: requests and tokens; a second, a minute, a day. Servers without such
 // headers are paced by their denials: all requests of a key, unless it becomes clear
-// that those of one route (method and path) alone are denied. Routes that state
+// that those of one route (method and path) alone are denied, or a single call for
+// what it is. Routes that state
 // different limits again and again under the same names have budgets of their own.
 //
 // Of each budget a hundredth is kept back for what cannot be seen, such as other
@@ -150,6 +151,8 @@ func (l *Limiter) admit(now time.Time, q *queue, key string, req *http.Request, 
 		route:    routeOf(req),
 		batch:    priorityOf(ctx) == PriorityBatch,
 		began:    a.began,
+		denied:   a.deniedBefore(),
+		odd:      a.odd.Load(),
 		maxWait:  l.patience(held),
 		deadline: deadline,
 		maxQueue: l.maxQueue(),
@@ -242,10 +245,13 @@ func (l *Limiter) send(sent time.Time, q *queue, key string, req *http.Request, 
 		report(a, req, &v.Outcome, err, sent, now)
 	}
 	if v.Class == ClassRateLimited && resp != nil && !l.Observe {
-		readmit, good := q.readmit(now, w)
+		readmit, good, contrary := q.readmit(now, w)
+		a.deny(now, contrary)
+		wordless := !v.RetryAt.After(now) && len(v.Quotas) == 0
 		v.paced = &denial{
 			readmit:  readmit,
-			hopeless: !good && !v.RetryAt.After(now) && len(v.Quotas) == 0,
+			hopeless: wordless && !good,
+			apart:    wordless && contrary && w.claim.odd,
 			patience: l.maxWait(),
 		}
 	}

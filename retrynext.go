@@ -98,13 +98,17 @@ func (r *Retrier) nextOpen(s standing, now time.Time) plan {
 }
 
 // nextPaced is next for a denial that a Limiter knows of: its queue does the
-// waiting, if it admits the call in time.
+// waiting, if it admits the call in time. A call that is denied while others are
+// admitted is repeated like any other that fails.
 func (r *Retrier) nextPaced(s standing, now time.Time) plan {
-	p := plan{again: true, at: now, free: s.denied <= freeDenials && (s.batch || !s.paced.hopeless)}
+	p := plan{again: true, at: now, free: s.denied <= freeDenials && (s.batch || !s.paced.hopeless && !s.paced.apart)}
+	if s.paced.apart {
+		p.at = now.Add(r.backoff(max(s.spent, 1), s.random))
+	}
 	switch {
 	case !p.free && (s.once || s.spent >= r.attempts()):
 		return plan{}
-	case !s.inTime(s.paced.readmit):
+	case !s.inTime(s.paced.readmit) || !s.inTime(p.at):
 		return plan{}
 	case !s.batch && (s.paced.readmit.Sub(s.began) > s.paced.patience || s.paced.readmit.Sub(now) > r.maxDelay()):
 		return plan{}
