@@ -12,8 +12,8 @@ import (
 // key: requests and tokens; a second, a minute, a day. Servers without such
 // headers are paced by their denials: all requests of a key, unless it becomes clear
 // that those of one route (method and path) alone are denied, or a single call for
-// what it is. Routes that state
-// different limits again and again under the same names have budgets of their own.
+// what it is. Routes that state different limits again and again under the same names
+// have budgets of their own.
 //
 // Of each budget a hundredth is kept back for what cannot be seen, such as other
 // users of the key. Before the first response of a key, when nothing is known,
