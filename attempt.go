@@ -34,8 +34,7 @@ const (
 type call struct {
 	began  time.Time    // its place in the Limiter's queue, kept by its retries
 	held   atomic.Int64 // nanoseconds in queues, of its MaxWait
-	denied atomic.Int64 // nanoseconds from when it began until it was denied last; zero if it never was
-	odd    atomic.Bool  // others were admitted between two of its denials
+	denied atomic.Int64 // see deny
 	facts  bodyFacts    // what one pass over the request's body found
 }
 
@@ -50,20 +49,27 @@ func (c *call) hold(held time.Duration) {
 	}
 }
 
-// deniedBefore is when the call was denied last; zero if it never was.
-func (c *call) deniedBefore() time.Time {
-	if after := c.denied.Load(); after > 0 {
-		return c.began.Add(time.Duration(after))
+// deny notes a denial of the call as the time from its beginning: below zero if others
+// were admitted since the denial before, or between any two of them.
+func (c *call) deny(now time.Time, contrary bool) {
+	after := max(1, int64(now.Sub(c.began)))
+	if contrary || c.denied.Load() < 0 {
+		after = -after
 	}
-	return time.Time{}
+	c.denied.Store(after)
 }
 
-// deny notes a denial, and whether others were admitted since the one before.
-func (c *call) deny(now time.Time, contrary bool) {
-	c.denied.Store(max(1, int64(now.Sub(c.began))))
-	if contrary {
-		c.odd.Store(true)
+// deniedBefore is when the call was denied last, zero if it never was, and whether
+// others were admitted between any two of its denials.
+func (c *call) deniedBefore() (at time.Time, odd bool) {
+	after := c.denied.Load()
+	switch {
+	case after == 0:
+		return time.Time{}, false
+	case after < 0:
+		after, odd = -after, true
 	}
+	return c.began.Add(time.Duration(after)), odd
 }
 
 // attempt is one trip towards the wire. The outermost layer makes it and passes it

@@ -238,10 +238,10 @@ type pass struct {
 	req     *http.Request // whose Trace hears of the changes that it causes
 
 	epoch   uint64      // in which it arrived: an opening since then refuses it
-	entered bool        // it was sent, so it counts when it ends
-	left    bool        // it ended
 	sent    time.Time   // when it entered
 	done    func(error) // of a probe; nil if it entered a closed circuit
+	entered bool        // it was sent, so it counts when it ends
+	left    bool        // it ended
 	expired bool        // of a probe: its slot was taken back
 }
 

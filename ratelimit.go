@@ -145,14 +145,15 @@ func (l *Limiter) admit(now time.Time, q *queue, key string, req *http.Request, 
 	}
 	deadline, _ := ctx.Deadline()
 	held := time.Duration(a.held.Load())
+	denied, odd := a.deniedBefore()
 	w := waiters.Get().(*waiter)
 	expected, refusal := q.admit(now, key, w, request{
 		cost:     l.costOf(req, q),
 		route:    routeOf(req),
 		batch:    priorityOf(ctx) == PriorityBatch,
 		began:    a.began,
-		denied:   a.deniedBefore(),
-		odd:      a.odd.Load(),
+		denied:   denied,
+		odd:      odd,
 		maxWait:  l.patience(held),
 		deadline: deadline,
 		maxQueue: l.maxQueue(),
