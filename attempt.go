@@ -175,8 +175,8 @@ type verdict struct {
 // denial is what a Limiter knows of a denial.
 type denial struct {
 	readmit  time.Time     // when it would admit the call again
-	hopeless bool          // neither did the server say when, nor has it admitted anything worth mentioning
-	apart    bool          // nor was it for the rate: again and again others are admitted between the call's denials
+	hopeless bool          // the server did not say when, and either it admitted nothing worth mentioning, or
+	apart    bool          // again and again it admits others between the denials of this call
 	patience time.Duration // the Limiter's MaxWait, not positive if it holds nobody
 }
 

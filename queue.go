@@ -1,7 +1,6 @@
 package steadyhttp
 
 import (
-	"sort"
 	"sync"
 	"time"
 )
@@ -18,14 +17,6 @@ type queue struct {
 	timer   *time.Timer
 	due     time.Time // of the timer; zero if it is not running
 	soonest time.Time // when the first waiter gives up, or earlier; zero if none does
-}
-
-// line is the waiters of one scope, first come first served: the order is that
-// in which their calls began, with a handicap for batch calls.
-type line struct {
-	scope string
-	all   []*waiter
-	cost  cost // of all, to those who come behind
 }
 
 // waiter is a request in the queue.
@@ -261,30 +252,6 @@ func (q *queue) takeLocked(now time.Time, w *waiter) (at, retry time.Time, ok bo
 	return at, retry, ok
 }
 
-// moveLocked moves a waiter to the line of its route.
-func (q *queue) moveLocked(w *waiter) {
-	q.removeLocked(w)
-	scope := w.claim.route.scope()
-	_, place := q.placeLocked(scope, w.order)
-	q.insertLocked(scope, place, w)
-}
-
-// regroupLocked moves all waiters of r to its line.
-func (q *queue) regroupLocked(r *route) {
-	var moved []*waiter
-	scope := r.scope()
-	for _, l := range q.lines {
-		for _, w := range l.all {
-			if w.claim.route == r && l.scope != scope {
-				moved = append(moved, w)
-			}
-		}
-	}
-	for _, w := range moved {
-		q.moveLocked(w)
-	}
-}
-
 // askLocked admits one request after a denial, in the place of head, which was denied,
 // or whose route was: the oldest of a route that was not, else of a call that was not.
 // Its answer tells whether the denials are for that one as well.
@@ -392,100 +359,6 @@ func (q *queue) scheduleLocked(now, at time.Time, key string) {
 		q.timer = time.AfterFunc(in, func() { q.tick(key) })
 	} else {
 		q.timer.Reset(in)
-	}
-}
-
-// placeLocked is where a waiter of that order would stand in the line of scope,
-// which may be nil.
-func (q *queue) placeLocked(scope string, order time.Time) (*line, int) {
-	for _, l := range q.lines {
-		if l.scope == scope {
-			n := len(l.all)
-			if n == 0 || !l.all[n-1].order.After(order) {
-				return l, n
-			}
-			return l, sort.Search(n, func(i int) bool { return l.all[i].order.After(order) })
-		}
-	}
-	return nil, 0
-}
-
-// ahead is what those before a place cost together: exact in requests, and in
-// tokens as if each cost the same.
-func (l *line) ahead(place int) cost {
-	if l == nil || place == 0 {
-		return cost{}
-	}
-	if place == len(l.all) {
-		return l.cost
-	}
-	share := float64(place) / float64(len(l.all))
-	return cost{int64(place), Tokens{
-		Input:  int64(share * float64(l.cost.tokens.Input)),
-		Output: int64(share * float64(l.cost.tokens.Output)),
-	}}
-}
-
-func (q *queue) insertLocked(scope string, place int, w *waiter) {
-	var l *line
-	for _, have := range q.lines {
-		if have.scope == scope {
-			l = have
-		}
-	}
-	if l == nil {
-		l = &line{scope: scope}
-		q.lines = append(q.lines, l)
-	}
-	l.all = append(l.all, nil)
-	copy(l.all[place+1:], l.all[place:])
-	l.all[place] = w
-	w.weight = q.ledger.weight(&w.claim)
-	l.cost = l.cost.plus(w.weight)
-	w.line = l
-	q.waiting++
-	q.soonest = sooner(q.soonest, w.giveUp)
-}
-
-// weighLocked counts anew what the waiters of each line cost those behind them, by
-// limits that were learned since they came.
-func (q *queue) weighLocked() {
-	for _, l := range q.lines {
-		l.cost = cost{}
-		for _, w := range l.all {
-			w.weight = q.ledger.weight(&w.claim)
-			l.cost = l.cost.plus(w.weight)
-		}
-	}
-}
-
-func (q *queue) removeLocked(w *waiter) {
-	l := w.line
-	i := 0
-	if l.all[0] != w {
-		i = sort.Search(len(l.all), func(i int) bool { return !l.all[i].order.Before(w.order) })
-		for l.all[i] != w {
-			i++
-		}
-	}
-	if i == 0 {
-		l.all[0] = nil
-		l.all = l.all[1:]
-	} else {
-		copy(l.all[i:], l.all[i+1:])
-		l.all[len(l.all)-1] = nil
-		l.all = l.all[:len(l.all)-1]
-	}
-	l.cost = l.cost.minus(w.weight)
-	w.line = nil
-	q.waiting--
-	if len(l.all) == 0 {
-		for i, have := range q.lines {
-			if have == l {
-				q.lines = append(q.lines[:i], q.lines[i+1:]...)
-				break
-			}
-		}
 	}
 }
 

@@ -249,10 +249,11 @@ func (l *Limiter) send(sent time.Time, q *queue, key string, req *http.Request, 
 		readmit, good, contrary := q.readmit(now, w)
 		a.deny(now, contrary)
 		wordless := !v.RetryAt.After(now) && len(v.Quotas) == 0
+		apart := wordless && contrary && w.claim.odd
 		v.paced = &denial{
 			readmit:  readmit,
-			hopeless: wordless && !good,
-			apart:    wordless && contrary && w.claim.odd,
+			hopeless: wordless && !good || apart,
+			apart:    apart,
 			patience: l.maxWait(),
 		}
 	}

@@ -101,7 +101,7 @@ func (r *Retrier) nextOpen(s standing, now time.Time) plan {
 // waiting, if it admits the call in time. A call that is denied while others are
 // admitted is repeated like any other that fails.
 func (r *Retrier) nextPaced(s standing, now time.Time) plan {
-	p := plan{again: true, at: now, free: s.denied <= freeDenials && (s.batch || !s.paced.hopeless && !s.paced.apart)}
+	p := plan{again: true, at: now, free: s.denied <= freeDenials && (s.batch || !s.paced.hopeless)}
 	if s.paced.apart {
 		p.at = now.Add(r.backoff(max(s.spent, 1), s.random))
 	}
