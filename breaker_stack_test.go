@@ -356,13 +356,13 @@ func TestNothingIsLeftBehindByAStorm(t *testing.T) {
 				ended.Load(), callers*calls, hits.Load(), told.Load(), opened.Load())
 		}
 		for key, e := range breaker.circuits.entries {
-			if e.pins != 0 || len(e.value.probes) != 0 {
-				t.Errorf("%s: %d pins and %d probes are left", key, e.pins, len(e.value.probes))
+			if e.pins.Load() != 0 || len(e.value.probes) != 0 {
+				t.Errorf("%s: %d pins and %d probes are left", key, e.pins.Load(), len(e.value.probes))
 			}
 		}
 		for key, e := range limiter.keys.entries {
-			if e.pins != 0 || e.value.queued() != 0 {
-				t.Errorf("%s: %d pins and %d waiters are left", key, e.pins, e.value.queued())
+			if e.pins.Load() != 0 || e.value.queued() != 0 {
+				t.Errorf("%s: %d pins and %d waiters are left", key, e.pins.Load(), e.value.queued())
 			}
 		}
 	})

@@ -807,8 +807,8 @@ func TestPanicOfBaseFreesTheSlotAndGoesOn(t *testing.T) {
 		if status, err := send(t, b, get(t, "a.example")); status != 200 {
 			t.Errorf("after probes that panicked: %d, %v", status, err)
 		}
-		if e := b.circuits.entries["https://a.example"]; e.pins != 0 {
-			t.Errorf("%d pins are left", e.pins)
+		if e := b.circuits.entries["https://a.example"]; e.pins.Load() != 0 {
+			t.Errorf("%d pins are left", e.pins.Load())
 		}
 	})
 }

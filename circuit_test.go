@@ -358,8 +358,8 @@ func TestCircuitServesManyGoroutines(t *testing.T) {
 		t.Error("no circuit changed: nothing was tested")
 	}
 	for _, e := range b.circuits.entries {
-		if e.pins != 0 || len(e.value.probes) != 0 {
-			t.Errorf("%s: %d pins, %d probes are left", e.key, e.pins, len(e.value.probes))
+		if e.pins.Load() != 0 || len(e.value.probes) != 0 {
+			t.Errorf("%s: %d pins, %d probes are left", e.key, e.pins.Load(), len(e.value.probes))
 		}
 	}
 }

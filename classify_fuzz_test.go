@@ -3,6 +3,7 @@ package steadyhttp
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"reflect"
@@ -109,6 +110,10 @@ func FuzzQuotaHeaders(f *testing.F) {
 			if again := readHeaders(h, noon); len(again.quotas) != len(first.quotas) {
 				t.Fatalf("read twice: %+v\nand %+v", first.quotas, again.quotas)
 			}
+		}
+		h["ratelimit-policy"] = append(h["ratelimit-policy"], "") // says nothing, and is no usual header
+		if again := readHeaders(h, noon); fmt.Sprint(again.quotas) != fmt.Sprint(first.quotas) {
+			t.Fatalf("as usual headers: %+v\nas others: %+v", first.quotas, again.quotas)
 		}
 	})
 }

@@ -2,8 +2,6 @@ package steadyhttp
 
 import (
 	"math"
-	"net/http"
-	"strings"
 	"time"
 )
 
@@ -32,6 +30,7 @@ type quotaName struct {
 	variant  uint8 // tells apart two ways in which a family speaks of a resource
 	resource string
 	window   time.Duration
+	place    uint8 // in fewQuotas, from 1; zero if it has none there
 }
 
 // nameWord is a word that names are spelled from. Any other word is a part of
@@ -103,53 +102,27 @@ type family struct {
 	counted string     // "requests" if empty
 	pool    string     // set apart from the usual pool: goes before the name of what is counted
 	implied quotaField // what the value is
-
-	usual [usualSlots][]usualName // the names that need no parsing
 }
-
-// usualName is a name as it is spelled, and what it says.
-type usualName struct {
-	name string
-	says *quotaName
-}
-
-const usualSlots = 64
-
-// usualSlot is where family.usual has a name.
-func usualSlot(name string) int { return (len(name) + int(name[0])) % usualSlots }
 
 // name is what the words after the prefix say; nil if they name no quota.
 func (f *family) name(rest string) *quotaName {
-	if rest != "" {
-		for i := range f.usual[usualSlot(rest)] {
-			if u := &f.usual[usualSlot(rest)][i]; u.name == rest {
-				return u.says
-			}
-		}
+	n, ok := f.parse(rest)
+	if !ok {
+		return nil
 	}
-	if n, ok := f.parse(rest); ok {
-		return &n
-	}
-	return nil
+	return &n
 }
 
-// learnUsual parses the most common names in advance, as HTTP/1 and HTTP/2 spell
-// them.
-func (f *family) learnUsual() {
+// usualWords are the most common words after a prefix.
+var usualWords = func() (words []string) {
 	for _, what := range []string{"limit", "remaining", "reset"} {
-		for _, counted := range []string{"", "requests", "tokens", "input-tokens", "output-tokens"} {
-			for _, name := range []string{what + "-" + counted, counted + "-" + what} {
-				name = strings.Trim(name, "-")
-				if n, ok := f.parse(name); ok {
-					for _, spelled := range []string{name, http.CanonicalHeaderKey(name)} {
-						slot := &f.usual[usualSlot(spelled)]
-						*slot = append(*slot, usualName{spelled, &n})
-					}
-				}
-			}
+		words = append(words, what)
+		for _, counted := range []string{"requests", "tokens", "input-tokens", "output-tokens"} {
+			words = append(words, what+"-"+counted, counted+"-"+what)
 		}
 	}
-}
+	return words
+}()
 
 // parse reads the words of a header's name that follow the prefix.
 func (f *family) parse(rest string) (n quotaName, ok bool) {
@@ -207,6 +180,9 @@ func (f *family) parse(rest string) (n quotaName, ok bool) {
 		n.field = f.implied
 	}
 	n.resource = f.counts(resource)
+	if n.window == 0 && n.variant == 0 && !n.millis {
+		n.place = placeOf(n.resource)
+	}
 	return n, n.field != quotaNone
 }
 

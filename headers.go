@@ -33,9 +33,7 @@ type headerRow struct {
 	family family // of kindQuota, kindUsage and kindParams
 	rank   uint8  // among rows of the same kind the lowest wins
 
-	// Set by headerIndex.
-	canonical string // name as HTTP/1 and net/http spell it
-	prefix    bool   // whether name ends in "-"
+	prefix bool // whether name ends in "-"; set by headerIndex
 }
 
 // headerRows are all the headers that are understood. A row for a whole name
@@ -109,15 +107,10 @@ var headerIndex = func() (index [1 << 10][]*headerRow) {
 	for _, prefix := range []bool{false, true} {
 		for i := range headerRows {
 			row := &headerRows[i]
-			if row.prefix = strings.HasSuffix(row.name, "-"); row.prefix != prefix {
-				continue
+			if row.prefix = strings.HasSuffix(row.name, "-"); row.prefix == prefix {
+				at := headerSlot(row.name)
+				index[at] = append(index[at], row)
 			}
-			row.canonical = http.CanonicalHeaderKey(row.name)
-			if row.prefix {
-				row.family.learnUsual()
-			}
-			at := headerSlot(row.name)
-			index[at] = append(index[at], row)
 		}
 	}
 	return index
@@ -127,20 +120,76 @@ var headerIndex = func() (index [1 << 10][]*headerRow) {
 // more, whatever their case: it differs in bits that are left out.
 func headerSlot(name string) int { return int(name[0]&31)<<5 | int(name[2]&31) }
 
-// rowOf finds the row for a header, and what follows the prefix in its name.
+// rowOf finds the row for a header whose name has three letters or more, and what
+// follows the prefix in it.
 func rowOf(name string) (row *headerRow, rest string) {
-	if len(name) < 3 {
-		return nil, ""
-	}
 	for _, row := range headerIndex[headerSlot(name)] {
 		n := len(row.name)
-		if len(name) == n || len(name) > n && row.prefix {
-			if name[:n] == row.canonical || hasPrefixFold(name, row.name) {
-				return row, name[n:]
-			}
+		if (len(name) == n || len(name) > n && row.prefix) && hasPrefixFold(name, row.name) {
+			return row, name[n:]
 		}
 	}
 	return nil, ""
+}
+
+// usualHeader is a header that is found at once, by its name as HTTP/1 and net/http
+// spell it.
+type usualHeader struct {
+	name string
+	row  *headerRow
+	says *quotaName // of kindQuota
+}
+
+// usualHeaders are those with a row for their whole name, and the usual quotas.
+var usualHeaders = func() (table [usualSlots][]usualHeader) {
+	for i := range headerRows {
+		row := &headerRows[i]
+		words := []string{""}
+		if row.prefix {
+			words = usualWords
+		}
+		for _, rest := range words {
+			name := http.CanonicalHeaderKey(row.name + rest)
+			if found, _ := rowOf(name); found != row {
+				continue // another row has the whole name
+			}
+			u := usualHeader{name: name, row: row}
+			if row.kind == kindQuota {
+				if u.says = row.family.name(rest); u.says == nil {
+					continue
+				}
+			}
+			slot := &table[usualSlot(name)]
+			*slot = append(*slot, u)
+		}
+	}
+	return table
+}()
+
+const usualSlots = 1 << 10
+
+// usualSlot is where usualHeaders has a name of three letters or more.
+func usualSlot(name string) int {
+	n := len(name)
+	return (31*n + 7*int(name[n/2]) + 3*int(name[2]) + int(name[n-1])) % usualSlots
+}
+
+// findHeader finds the row for a header, and of a quota also what its name says, which is
+// nil if it names none.
+func findHeader(name string) (row *headerRow, rest string, says *quotaName) {
+	if len(name) < 3 {
+		return nil, "", nil
+	}
+	slot := usualHeaders[usualSlot(name)]
+	for i := range slot {
+		if u := &slot[i]; u.name == name {
+			return u.row, name[len(u.row.name):], u.says
+		}
+	}
+	if row, rest = rowOf(name); row != nil && row.kind == kindQuota {
+		says = row.family.name(rest)
+	}
+	return row, rest, says
 }
 
 // hasPrefixFold is strings.HasPrefix for a prefix in lower case, without regard
@@ -184,9 +233,10 @@ type headerFacts struct {
 // readHeaders reads all headers in one pass.
 func readHeaders(h http.Header, now time.Time) (f headerFacts) {
 	var date, age string
+	var few fewQuotas
 	var q *quotaFacts
 	for name, values := range h {
-		row, rest := rowOf(name)
+		row, rest, says := findHeader(name)
 		if row == nil || len(values) == 0 {
 			continue
 		}
@@ -209,17 +259,25 @@ func readHeaders(h http.Header, now time.Time) (f headerFacts) {
 			age = trim(value)
 		default:
 			if q == nil {
+				if row.kind == kindQuota && few.add(row, says, trim(value)) {
+					continue
+				}
 				q = quotaPool.Get().(*quotaFacts)
+				few.moveTo(q)
 			}
-			q.add(row, rest, values)
+			q.add(row, rest, says, values)
 		}
 	}
 	f.clock = clock{now: now, date: date}
-	if q != nil {
-		if age == "" || age == "0" { // a cache repeats what was true when it was filled
+	fresh := age == "" || age == "0" // a cache repeats what was true when it was filled
+	switch {
+	case q != nil:
+		if fresh {
 			f.quotas = q.quotas(f.clock)
 		}
 		q.release()
+	case few.n > 0 && fresh:
+		f.quotas = few.quotas(f.clock)
 	}
 	return f
 }

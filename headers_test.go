@@ -161,3 +161,21 @@ func TestEveryRowCanBeFound(t *testing.T) {
 		}
 	}
 }
+
+func TestUsualHeadersAreFoundAsOthersAre(t *testing.T) {
+	n, longest := 0, 0
+	for _, slot := range usualHeaders {
+		longest = max(longest, len(slot))
+		for _, u := range slot {
+			n++
+			row, rest, says := findHeader(u.name)
+			slow, slowRest, slowSays := findHeader(strings.ToLower(u.name))
+			if row != u.row || row != slow || !strings.EqualFold(rest, slowRest) || fmt.Sprint(says) != fmt.Sprint(slowSays) {
+				t.Errorf("%s: found %q %q %v, in lower case %q %q %v", u.name, row.name, rest, says, slow.name, slowRest, slowSays)
+			}
+		}
+	}
+	if n < 100 || longest > 8 {
+		t.Errorf("%d usual headers, up to %d in a slot", n, longest)
+	}
+}

@@ -28,7 +28,7 @@ func Leftovers(rt http.RoundTripper) (found []string) {
 			for _, e := range entriesOf(&l.keys) {
 				q := e.value
 				q.mu.Lock()
-				add("Limiter", e.key, "uses", e.pins)
+				add("Limiter", e.key, "uses", int(e.pins.Load()))
 				add("Limiter", e.key, "claims in flight", q.ledger.inFlight)
 				add("Limiter", e.key, "waiters", q.waiting)
 				add("Limiter", e.key, "lines", len(q.lines))
@@ -51,7 +51,7 @@ func Leftovers(rt http.RoundTripper) (found []string) {
 			for _, e := range entriesOf(&l.circuits) {
 				c := e.value
 				c.mu.Lock()
-				add("Breaker", e.key, "uses", e.pins)
+				add("Breaker", e.key, "uses", int(e.pins.Load()))
 				add("Breaker", e.key, "probes", len(c.probes))
 				n := c.engine.Counts()
 				if c.state == StateHalfOpen {
@@ -62,7 +62,7 @@ func Leftovers(rt http.RoundTripper) (found []string) {
 			rt = l.Base
 		case *Retrier:
 			for _, e := range entriesOf(&l.hosts) {
-				add("Retrier", e.key, "uses", e.pins)
+				add("Retrier", e.key, "uses", int(e.pins.Load()))
 				add("Retrier", e.key, "calls that wait for a circuit", int(e.value.waiting.Load()))
 			}
 			rt = l.Base

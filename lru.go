@@ -1,6 +1,9 @@
 package steadyhttp
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // maxKeys is how many keys or hosts each layer remembers.
 const maxKeys = 10_000
@@ -15,15 +18,16 @@ type lru[V any] struct {
 	mu      sync.Mutex
 	max     int // at least 1; zero means maxKeys
 	entries map[string]*lruEntry[V]
-	idle    lruList[V] // most recently used first
-	held    lruList[V] // idle ones that were found busy when there was no room
-	pinned  lruList[V]
+	recent  lruList[V] // most recently used first
+	held    lruList[V] // those that were found busy when there was no room
+	pinned  lruList[V] // … or pinned
 }
 
 type lruEntry[V any] struct {
 	value      V
 	key        string
-	pins       int
+	pins       atomic.Int32
+	aside      atomic.Bool // it is or was in pinned: its last release takes it back
 	prev, next *lruEntry[V]
 	list       *lruList[V] // nil once evicted
 }
@@ -33,11 +37,8 @@ type lruEntry[V any] struct {
 func (c *lru[V]) acquire(key []byte) *lruEntry[V] {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e := c.entryLocked(key)
-	e.pins++
-	if e.list != &c.pinned || c.pinned.front != e {
-		e.moveTo(&c.pinned)
-	}
+	e := c.useLocked(key)
+	e.pins.Add(1)
 	return e
 }
 
@@ -45,16 +46,14 @@ func (c *lru[V]) acquire(key []byte) *lruEntry[V] {
 func (c *lru[V]) get(key []byte) V {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e := c.entryLocked(key)
-	if e.pins == 0 && c.idle.front != e {
-		e.moveTo(&c.idle)
-	}
-	return e.value
+	return c.useLocked(key).value
 }
 
-// entryLocked returns the entry of key, made if it is missing, which is in no list
-// then.
-func (c *lru[V]) entryLocked(key []byte) *lruEntry[V] {
+// useLocked returns the entry of key, made if it is missing, as the most recent.
+func (c *lru[V]) useLocked(key []byte) *lruEntry[V] {
+	if e := c.recent.front; e != nil && e.key == string(key) { // most programs use one
+		return e
+	}
 	e := c.entries[string(key)]
 	if e == nil {
 		key := string(key)
@@ -65,16 +64,18 @@ func (c *lru[V]) entryLocked(key []byte) *lruEntry[V] {
 		}
 		c.entries[key] = e
 	}
+	e.moveTo(&c.recent)
 	return e
 }
 
 // release undoes one acquire.
 func (c *lru[V]) release(e *lruEntry[V]) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	e.pins--
-	if e.pins == 0 && e.list != nil {
-		e.moveTo(&c.idle)
+	if e.pins.Add(-1) == 0 && e.aside.Load() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if e.list == &c.pinned && e.pins.Load() == 0 {
+			e.moveTo(&c.recent)
+		}
 	}
 }
 
@@ -89,9 +90,9 @@ func (c *lru[V]) peek(key []byte) (v V, ok bool) {
 }
 
 // makeRoomLocked evicts an entry if there is no room for another: the oldest that
-// is neither pinned nor busy, else a busy one, else a pinned one. Busy ones are set
-// aside as they are found, so that a flood of keys does not make each use a
-// search, and the first of those is looked at again each time.
+// is neither pinned nor busy, else a busy one, else a pinned one. Those that are
+// either are set aside as they are found, so that a flood of keys does not make each
+// use a search, and the first of the busy ones is looked at again each time.
 func (c *lru[V]) makeRoomLocked() {
 	limit := c.max
 	if limit == 0 {
@@ -102,10 +103,7 @@ func (c *lru[V]) makeRoomLocked() {
 	}
 	victim := c.held.back
 	if victim == nil || c.busy(victim.value) {
-		for e := c.idle.back; e != nil && c.busy != nil && c.busy(e.value); e = c.idle.back {
-			e.moveTo(&c.held)
-		}
-		victim = c.idle.back
+		victim = c.oldestFreeLocked()
 	}
 	if victim == nil {
 		victim = c.held.back
@@ -115,6 +113,25 @@ func (c *lru[V]) makeRoomLocked() {
 	}
 	victim.list.remove(victim)
 	delete(c.entries, victim.key)
+}
+
+// oldestFreeLocked is the oldest entry that is neither pinned nor busy, and sets those
+// before it aside. It is nil if there is none.
+func (c *lru[V]) oldestFreeLocked() *lruEntry[V] {
+	for e := c.recent.back; e != nil; e = c.recent.back {
+		if e.pins.Load() > 0 {
+			e.aside.Store(true)
+			if e.pins.Load() > 0 { // its release will see that
+				e.moveTo(&c.pinned)
+				continue
+			}
+		}
+		if c.busy == nil || !c.busy(e.value) {
+			return e
+		}
+		e.moveTo(&c.held)
+	}
+	return nil
 }
 
 // moveTo puts e, which may be in a list, at the front of l.

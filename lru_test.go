@@ -10,27 +10,39 @@ import (
 	"testing"
 )
 
-// keysOf lists the keys of c in the order in which they would be evicted, and
-// checks that its lists and its map agree.
+// keysOf lists the keys of c in the order in which they would be evicted, as far as
+// that is known without asking which are busy, and checks that its lists and its map
+// agree.
 func keysOf[V any](t *testing.T, c *lru[V]) []string {
 	t.Helper()
-	var keys []string
-	for _, l := range []*lruList[V]{&c.idle, &c.held, &c.pinned} {
+	var free, pinned []string
+	n := 0
+	for _, l := range []*lruList[V]{&c.recent, &c.held, &c.pinned} {
 		var next *lruEntry[V]
 		for e := l.back; e != nil; e = e.prev {
 			if e.list != l || e.next != next || c.entries[e.key] != e {
 				t.Fatalf("entry %q is not where it should be", e.key)
 			}
-			if pinned := l == &c.pinned; pinned != (e.pins > 0) {
-				t.Fatalf("entry %q has %d pins, pinned list: %v", e.key, e.pins, pinned)
+			pins := e.pins.Load()
+			if pins < 0 || pins == 0 && l == &c.pinned || pins > 0 && l == &c.held {
+				t.Fatalf("entry %q has %d pins and is in the wrong list", e.key, pins)
 			}
-			keys = append(keys, e.key)
+			switch {
+			case pins == 0:
+				free = append(free, e.key)
+			case l == &c.pinned:
+				pinned = slices.Insert(pinned, n, e.key) // set aside before those that are still among the recent
+				n++
+			default:
+				pinned = append(pinned, e.key)
+			}
 			next = e
 		}
 		if l.front != next {
 			t.Fatal("the list's front is not its last from the back")
 		}
 	}
+	keys := append(free, pinned...)
 	if len(keys) != len(c.entries) {
 		t.Fatalf("%d keys in the lists, %d in the map", len(keys), len(c.entries))
 	}
@@ -123,8 +135,8 @@ func TestLRUReleaseAfterEvictionLeavesNothingBehind(t *testing.T) {
 		t.Error("an evicted value came back")
 	}
 	c.release(old)
-	if got := keysOf(t, c); !slices.Equal(got, []string{"a"}) || renewed.pins != 1 {
-		t.Errorf("got %q with %d pins, want a with 1", got, renewed.pins)
+	if got := keysOf(t, c); !slices.Equal(got, []string{"a"}) || renewed.pins.Load() != 1 {
+		t.Errorf("got %q with %d pins, want a with 1", got, renewed.pins.Load())
 	}
 	c.release(renewed)
 	keysOf(t, c)
@@ -133,35 +145,49 @@ func TestLRUReleaseAfterEvictionLeavesNothingBehind(t *testing.T) {
 func TestLRUMatchesAPlainModel(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	c := &lru[string]{max: 5, make: func(key string) string { return key }}
-	var idle, pinned []string // oldest first
-	held := map[string][]*lruEntry[string]{}
+	var recent, aside []string // oldest first
+	uses := map[string][]*lruEntry[string]{}
 	drop := func(keys []string, key string) []string {
 		return slices.DeleteFunc(keys, func(k string) bool { return k == key })
 	}
+	evict := func() {
+		for i, key := range recent {
+			if len(uses[key]) == 0 {
+				aside = append(aside, recent[:i]...)
+				recent = recent[i+1:]
+				return
+			}
+		}
+		aside, recent = append(aside, recent...)[1:], nil
+	}
 	for range 20_000 {
 		key := strconv.Itoa(r.IntN(9))
-		if hs := held[key]; len(hs) > 0 && r.IntN(2) == 0 {
-			c.release(hs[0])
-			held[key] = hs[1:]
-			if len(hs) == 1 && slices.Contains(pinned, key) {
-				pinned, idle = drop(pinned, key), append(idle, key)
+		if us := uses[key]; len(us) > 0 && r.IntN(2) == 0 {
+			c.release(us[0])
+			uses[key] = us[1:]
+			if len(us) == 1 && slices.Contains(aside, key) {
+				aside, recent = drop(aside, key), append(recent, key)
 			}
 		} else {
-			known := slices.Contains(idle, key) || slices.Contains(pinned, key)
-			if !known && len(hs) > 0 {
-				continue // evicted while held: it would have two entries
+			known := slices.Contains(recent, key) || slices.Contains(aside, key)
+			if !known && len(us) > 0 {
+				continue // evicted while in use: it would have two entries
 			}
-			if !known && len(idle)+len(pinned) == 5 {
-				if len(idle) > 0 {
-					idle = idle[1:]
-				} else {
-					pinned = pinned[1:]
-				}
+			if !known && len(recent)+len(aside) == 5 {
+				evict()
 			}
-			idle, pinned = drop(idle, key), append(drop(pinned, key), key)
-			held[key] = append(hs, c.acquire([]byte(key)))
+			recent, aside = append(drop(recent, key), key), drop(aside, key)
+			uses[key] = append(us, c.acquire([]byte(key)))
 		}
-		if got, want := keysOf(t, c), slices.Concat(idle, pinned); !slices.Equal(got, want) {
+		var free, pinned []string
+		for _, key := range recent {
+			if len(uses[key]) == 0 {
+				free = append(free, key)
+			} else {
+				pinned = append(pinned, key)
+			}
+		}
+		if got, want := keysOf(t, c), slices.Concat(free, aside, pinned); !slices.Equal(got, want) {
 			t.Fatalf("got %q, want %q", got, want)
 		}
 	}

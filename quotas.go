@@ -98,12 +98,12 @@ func (q *quotaFacts) addPolicy(p quotaPolicy) {
 }
 
 // add takes in one header.
-func (q *quotaFacts) add(row *headerRow, rest string, values []string) {
+func (q *quotaFacts) add(row *headerRow, rest string, says *quotaName, values []string) {
 	value := trim(values[0])
 	switch row.kind {
 	case kindQuota:
-		if name := row.family.name(rest); name != nil {
-			q.set(row, name, value)
+		if says != nil {
+			q.set(row, says, value)
 		}
 	case kindScope:
 		q.scope = max(q.scope, scopeName(value))
@@ -209,7 +209,7 @@ func (q *quotaFacts) quotas(c clock) []Quota {
 	}
 	q.join()
 	for i := len(q.buckets) - 1; i >= 0; i-- {
-		if b := &q.buckets[i]; b.limit < 0 && b.remaining < 0 && b.resetField == quotaNone {
+		if q.buckets[i].empty() {
 			q.remove(i)
 		}
 	}
@@ -293,6 +293,9 @@ func (b *bucket) settle() {
 		b.window = b.suffix
 	}
 }
+
+// empty tells whether, when all is said, nothing is.
+func (b *bucket) empty() bool { return b.limit < 0 && b.remaining < 0 && b.resetField == quotaNone }
 
 // wroteMillis tells whether a reset without a unit is in milliseconds, given the
 // window. It is in the unit in which the time to refill what was taken comes to
