@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"net/http"
+	"net/url"
 	"reflect"
 	"sync/atomic"
 	"time"
@@ -36,6 +37,9 @@ type call struct {
 	held   atomic.Int64 // nanoseconds in queues, of its MaxWait
 	denied atomic.Int64 // see deny
 	facts  bodyFacts    // what one pass over the request's body found
+
+	host string // as keys have it, of requests to url; set when the call is made, if at all
+	url  *url.URL
 }
 
 // hold notes for how long in all the call has been held. Copies of its request may

@@ -119,12 +119,12 @@ const maxWrappers = 8
 // what counts bytes or closes once; nil if it embeds none. Such a wrapper reads
 // the same bytes.
 func embeddedReader(r io.Reader) io.Reader {
+	if embedded, ok := inNopCloser(r).(io.Reader); ok { // most are
+		return embedded
+	}
 	v := reflect.Indirect(reflect.ValueOf(r))
 	if v.Kind() != reflect.Struct {
 		return nil
-	}
-	if embedded, ok := inNopCloser(v).(io.Reader); ok { // most are
-		return embedded
 	}
 	for i := range v.NumField() {
 		f := v.Field(i)

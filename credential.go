@@ -2,9 +2,8 @@ package steadyhttp
 
 import (
 	"encoding/base64"
-	"encoding/binary"
-	"encoding/hex"
 	"hash/maphash"
+	"math/bits"
 	"net/http"
 	"strings"
 )
@@ -42,60 +41,53 @@ var signingSchemes = map[string][]string{
 
 // appendCredential appends the digest of the credentials of req, if any.
 func appendCredential(b []byte, req *http.Request) []byte {
-	var buf [512]byte
-	secret := buf[:0]
+	var d digest
 	for _, name := range credentialHeaders {
 		for _, value := range req.Header[name] {
-			if value == "" {
-				continue
+			switch {
+			case value == "":
+			case name == "Authorization":
+				d = d.with(name).withStable(value)
+			default:
+				d = d.with(name).with(value)
 			}
-			secret = append(append(secret, name...), 0)
-			if name == "Authorization" {
-				secret = appendStable(secret, value)
-			} else {
-				secret = append(secret, value...)
-			}
-			secret = append(secret, 0)
 		}
 	}
-	if u := req.URL; u != nil && u.User != nil && len(req.Header["Authorization"]) == 0 {
-		password, _ := u.User.Password()
-		secret = append(secret, "Authorization\x00basic "...)
-		secret = base64.StdEncoding.AppendEncode(secret, []byte(u.User.Username()+":"+password))
-		secret = append(secret, 0)
+	if u := req.URL; u != nil {
+		if u.User != nil && len(req.Header["Authorization"]) == 0 {
+			password, _ := u.User.Password()
+			basic := base64.StdEncoding.EncodeToString([]byte(u.User.Username() + ":" + password))
+			d = d.with("Authorization").with("basic").with(basic)
+		}
+		if u.RawQuery != "" {
+			d = d.withQuery(u.RawQuery)
+		}
 	}
-	if req.URL != nil && req.URL.RawQuery != "" {
-		secret = appendQuery(secret, req.URL.RawQuery)
-	}
-	if len(secret) == 0 {
+	if d == 0 {
 		return b
 	}
-	return appendDigest(b, secret)
+	return d.append(b)
 }
 
-// appendStable appends what of an Authorization stays the same from request to
+// withStable is d with what of an Authorization stays the same from request to
 // request.
-func appendStable(b []byte, value string) []byte {
+func (d digest) withStable(value string) digest {
 	const bearer = "Bearer "
 	if strings.HasPrefix(value, bearer) && len(value) > len(bearer) && value[len(bearer)] != ' ' && !strings.Contains(value, "redential=") {
-		return append(append(b, "bearer "...), value[len(bearer):]...) // most are
+		return d.with("bearer").with(value[len(bearer):]) // most are
 	}
 	scheme, rest, _ := strings.Cut(strings.TrimLeft(value, " "), " ")
-	rest = strings.TrimLeft(rest, " ")
-	start := len(b)
-	for i := 0; i < len(scheme); i++ {
-		b = append(b, lower(scheme[i]))
-	}
-	stable := signingSchemes[string(b[start:])]
-	b = append(b, ' ')
+	scheme, rest = strings.ToLower(scheme), strings.TrimLeft(rest, " ")
+	d = d.with(scheme)
+	stable := signingSchemes[scheme]
 	if stable == nil {
 		if strings.Contains(rest, "redential=") {
 			id, _ := parameter(rest, "credential")
 			rest, _, _ = strings.Cut(id, "/") // behind it comes the date
 		}
-		return append(b, rest...)
+		return d.with(rest)
 	}
-	n := len(b)
+	found := false
 	for _, name := range stable {
 		id, ok := "", true
 		if name == "" {
@@ -104,13 +96,13 @@ func appendStable(b []byte, value string) []byte {
 			id, ok = parameter(rest, name)
 		}
 		if ok {
-			b = append(append(append(b, name...), '='), id...)
+			d, found = d.with(name).with(id), true
 		}
 	}
-	if len(b) == n {
-		return append(b, rest...) // not what the scheme's name promises
+	if !found {
+		return d.with(rest) // not what the scheme's name promises
 	}
-	return b
+	return d
 }
 
 func lower(c byte) byte {
@@ -135,8 +127,8 @@ func parameter(list, name string) (value string, ok bool) {
 	return "", false
 }
 
-// appendQuery appends the credentials among the parameters of a URL.
-func appendQuery(b []byte, query string) []byte {
+// withQuery is d with the credentials among the parameters of a URL.
+func (d digest) withQuery(query string) digest {
 	for query != "" {
 		var item string
 		item, query, _ = strings.Cut(query, "&")
@@ -149,19 +141,29 @@ func appendQuery(b []byte, query string) []byte {
 			value = strings.Replace(strings.Replace(value, "%2F", end, 1), "%2f", end, 1)
 			value, _, _ = strings.Cut(value, end)
 		}
-		b = append(append(append(append(b, name...), 0), value...), 0)
+		d = d.with(name).with(value)
 	}
-	return b
+	return d
+}
+
+// digest is one of secrets that holds for this process only: who does not know the
+// seed can neither invert nor repeat it. Zero is that of none.
+type digest uint64
+
+var digestSeed = maphash.MakeSeed()
+
+// with is d with another part, in this order.
+func (d digest) with(part string) digest {
+	const odd = 0x9e3779b97f4a7c15 // spreads what was there before over all bits
+	return digest((bits.RotateLeft64(uint64(d), 31)^maphash.String(digestSeed, part))*odd | 1)
 }
 
 const digestLen = 16 // in a key, in hexadecimal digits
 
-var digestSeed = maphash.MakeSeed()
-
-// appendDigest appends a digest of secret that holds for this process only: who
-// does not know the seed can neither invert nor repeat it.
-func appendDigest(b, secret []byte) []byte {
-	var sum [digestLen / 2]byte
-	binary.BigEndian.PutUint64(sum[:], maphash.Bytes(digestSeed, secret))
-	return hex.AppendEncode(b, sum[:])
+// append appends the digits of d.
+func (d digest) append(b []byte) []byte {
+	for shift := 4 * (digestLen - 1); shift >= 0; shift -= 4 {
+		b = append(b, "0123456789abcdef"[d>>shift&15])
+	}
+	return b
 }

@@ -129,7 +129,7 @@ const (
 func appendName(b []byte, name string) []byte {
 	if len(name) > maxName {
 		b = appendName(b, name[:maxName-digestLen-1])
-		return appendDigest(append(b, '~'), []byte(name))
+		return digest(0).with(name).append(append(b, '~'))
 	}
 	for i := 0; i < len(name); i++ {
 		if c := name[i]; c > ' ' && c < 0x7f && c != '%' && c != '@' {
@@ -144,6 +144,9 @@ func appendName(b []byte, name string) []byte {
 func appendHost(b []byte, req *http.Request) []byte {
 	if req.URL == nil || req.URL.Host == "" {
 		return b
+	}
+	if a, _ := req.Context().(*attempt); a != nil && a.call.url == req.URL {
+		return append(b, a.call.host...)
 	}
 	if isPlain(req.URL.Scheme, "") && isPlain(req.URL.Host, defaultPort(req.URL.Scheme)) { // most are
 		return append(append(append(b, req.URL.Scheme...), "://"...), req.URL.Host...)

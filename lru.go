@@ -42,11 +42,11 @@ func (c *lru[V]) acquire(key []byte) *lruEntry[V] {
 	return e
 }
 
-// get returns the value of key, made if it is missing.
-func (c *lru[V]) get(key []byte) V {
+// get returns the entry of key, made if it is missing, and does not pin it.
+func (c *lru[V]) get(key []byte) *lruEntry[V] {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.useLocked(key).value
+	return c.useLocked(key)
 }
 
 // useLocked returns the entry of key, made if it is missing, as the most recent.

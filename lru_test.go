@@ -115,8 +115,8 @@ func TestLRUGetIsAUse(t *testing.T) {
 	c := &lru[string]{max: 3, make: func(key string) string { return key }}
 	pinned := c.acquire([]byte("p"))
 	for _, key := range []string{"a", "b", "p", "a", "c"} {
-		if v := c.get([]byte(key)); v != key {
-			t.Errorf("value of %q: got %q", key, v)
+		if e := c.get([]byte(key)); e.value != key {
+			t.Errorf("value of %q: got %q", key, e.value)
 		}
 	}
 	if got, want := keysOf(t, c), []string{"a", "c", "p"}; !slices.Equal(got, want) {

@@ -53,18 +53,18 @@ func snapshots(req *http.Request) bool {
 // unread is how much is left in a body as http.NewRequest makes it of the usual
 // readers; -1 if body is another.
 func unread(body io.ReadCloser) int64 {
-	if r, ok := inNopCloser(reflect.ValueOf(body)).(interface{ Len() int }); ok {
+	if r, ok := inNopCloser(body).(interface{ Len() int }); ok {
 		return int64(r.Len())
 	}
 	return -1
 }
 
 // inNopCloser is the reader in a body that http.NewRequest wrapped; nil in another.
-func inNopCloser(body reflect.Value) any {
-	if !body.IsValid() || body.Type() != nopCloser && body.Type() != nopCloserTo {
+func inNopCloser(body any) any {
+	if t := reflect.TypeOf(body); t != nopCloser && t != nopCloserTo {
 		return nil
 	}
-	return body.Field(0).Interface()
+	return reflect.ValueOf(body).Field(0).Interface()
 }
 
 // newRequestGetBody are the functions that http.NewRequest takes for GetBody.

@@ -111,9 +111,10 @@ func (r *Retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 // CloseIdleConnections forwards to Base. No failure does.
 func (r *Retrier) CloseIdleConnections() { closeIdle(r.Base) }
 
-// hostOf returns the share of the host that req goes to.
-func (r *Retrier) hostOf(req *http.Request) *retryShare {
+// hostOf returns the share of the host that req goes to, and the host's key.
+func (r *Retrier) hostOf(req *http.Request) (*retryShare, string) {
 	r.once.Do(func() { r.hosts.make = func(string) *retryShare { return new(retryShare) } })
 	var buf [keyBuf]byte
-	return r.hosts.get(appendHost(buf[:0], req))
+	e := r.hosts.get(appendHost(buf[:0], req))
+	return e.value, e.key
 }

@@ -182,7 +182,7 @@ func TestWhatCannotBeRepeatedTakesNoShareAndDoesNotWaitForOne(t *testing.T) {
 		for range shareFloor {
 			call(t.Context())
 		}
-		share := r.hostOf(call(t.Context()))
+		share, _ := r.hostOf(call(t.Context()))
 		if ok, _ := share.take(defaultShare, time.Now()); !ok {
 			t.Error("the share is spent, and nothing was repeated")
 		}

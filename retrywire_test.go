@@ -701,7 +701,8 @@ func TestWireUploadGoesOnIfTheCallIsNotRepeated(t *testing.T) {
 			req.ContentLength, req.GetBody = int64(len(text)), func() (io.ReadCloser, error) { return upload(), nil }
 			req.Header.Set("Content-Type", tt.content)
 			for now := time.Now(); tt.retrier == spent; { // the floor of the share
-				if ok, _ := spent.hostOf(req).take(defaultShare, now); !ok {
+				share, _ := spent.hostOf(req)
+				if ok, _ := share.take(defaultShare, now); !ok {
 					break
 				}
 			}

@@ -17,6 +17,8 @@ type series struct {
 	host  *retryShare   // of the call's host
 	trace *Trace        // nil if nobody listens
 
+	hostKey string
+
 	sent   int32 // attempts that a layer below did not refuse
 	spent  int32 // those that count
 	denied int32 // those denied with a Limiter's knowledge
@@ -54,7 +56,7 @@ func (r *Retrier) begin(req *http.Request, now time.Time) series {
 	s.outer, _ = req.Context().Value(attemptKey{}).(*attempt)
 	s.batch = priorityOf(req.Context()) == PriorityBatch
 	s.trace = traceOf(req.Context())
-	s.host = r.hostOf(req)
+	s.host, s.hostKey = r.hostOf(req)
 	s.host.call(now)
 	return s
 }
@@ -109,7 +111,7 @@ func (s *series) heldBack() bool {
 func (s *series) newAttempt(now time.Time) *attempt {
 	a := &attempt{Context: plain(s.req.Context()), number: int(s.sent) + 1}
 	if s.attempt == nil {
-		a.own.began = now
+		a.own.began, a.own.host, a.own.url = now, s.hostKey, s.req.URL
 		s.call = &a.own
 	}
 	a.call = s.call
