@@ -247,21 +247,23 @@ func deliver(a *attempt, req *http.Request, resp *http.Response, err error, v *v
 func settle(a *attempt, req *http.Request, resp *http.Response, err error) *verdict {
 	v := verdictOn(a, resp, err)
 	if v == nil {
-		v = &verdict{Outcome: a.classify(req, resp, err, time.Now())}
+		v = new(verdict)
+		a.classify(&v.Outcome, req, resp, err, time.Now())
 		deliver(a, req, resp, err, v)
 	}
 	return v
 }
 
-// classify is Classify for what came of an attempt, whose AttemptTimeout is not that
-// of an error's body.
-func (a *attempt) classify(req *http.Request, resp *http.Response, err error, now time.Time) Outcome {
+// classify makes o, which is zero, what Classify says of what came of an attempt, whose AttemptTimeout
+// is not that of an error's body.
+func (a *attempt) classify(o *Outcome, req *http.Request, resp *http.Response, err error, now time.Time) {
 	if err != nil {
-		return classifyEnded(req.Context(), err)
+		*o = classifyEnded(req.Context(), err)
+		return
 	}
 	a.pauseTimeout()
-	defer a.restartTimeout()
-	return classify(req.Context(), now, resp)
+	o.classify(req.Context(), now, resp)
+	a.restartTimeout()
 }
 
 // now is the time for a layer whose base returned with v: that of a success, of

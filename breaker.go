@@ -106,37 +106,35 @@ func (b *Breaker) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func (b *Breaker) roundTrip(req *http.Request, now time.Time) (*http.Response, error) {
-	handed := false
-	defer closeUnless(&handed, req)
+	c := crossing{hop: hop{req: req}}
+	defer c.end()
 	var buf [keyBuf]byte
 	key := b.appendKey(buf[:0], req)
 	if len(key) == 0 {
-		handed = true
+		c.handed = true
 		return forward(b.Base, req, now)
 	}
 	b.once.Do(b.init)
-	entry := b.circuits.acquire(key)
-	defer b.circuits.release(entry)
+	c.circuits, c.entry = &b.circuits, b.circuits.acquire(key)
 
 	out, a, owned := joinAttempt(req, roleBreaker, now)
-	a.key.CompareAndSwap(nil, &entry.key)
+	a.key.CompareAndSwap(nil, &c.entry.key)
 	p := &a.pass
-	p.circuit, p.attempt, p.req = entry.value, a, out
+	p.circuit, p.attempt, p.req = c.entry.value, a, out
 	a.gate.Store(p)
+	c.pass = p
 	// A Limiter below asks when it has admitted the request; one whose context is
 	// over will not be sent.
 	queues := limiterBelow(b.Base) && a.taken.Load()&uint32(roleLimiter) == 0 || req.Context().Err() != nil
-	defer p.abandon()
 	if err := p.arrive(now, !queues); err != nil {
 		if req.Context().Err() != nil { // whoever has given up is not told to come back
 			err = ended(req.Context())
 		}
 		return nil, err
 	}
-	handed = true
+	c.handed = true
 	resp, err := forward(b.Base, out, now)
-	returned := false
-	defer dropUnless(&returned, &resp)
+	c.resp = resp
 	v := settle(a, out, resp, err)
 	now = v.now()
 	if sent, ok := p.leave(now, v); ok && v.Class != ClassRefused {
@@ -145,8 +143,27 @@ func (b *Breaker) roundTrip(req *http.Request, now time.Time) (*http.Response, e
 	if owned {
 		a.finish(out, resp, v)
 	}
-	returned = true
+	c.resp = nil
 	return resp, err
+}
+
+// crossing is the hop through a Breaker.
+type crossing struct {
+	hop
+	circuits *lru[*circuit]
+	entry    *lruEntry[*circuit] // nil until it is known
+	pass     *pass               // nil until it is made
+}
+
+// end is deferred.
+func (c *crossing) end() {
+	if c.pass != nil {
+		c.pass.abandon()
+	}
+	if c.entry != nil {
+		c.circuits.release(c.entry)
+	}
+	c.hop.end()
 }
 
 // CloseIdleConnections forwards to Base.

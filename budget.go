@@ -195,7 +195,7 @@ func (b *budget) level(now instant) float64 {
 // growing is from when best grows.
 func (b *budget) growing() instant {
 	if b.kind == refillLog {
-		return later(b.at, b.turn.at.hi)
+		return max(b.at, b.turn.at.hi)
 	}
 	return b.at
 }
@@ -234,7 +234,7 @@ func (b *budget) ready(now instant, ahead, cost, spare float64) readiness {
 		return readiness{at: now}
 	}
 	if g := b.growth(); g > 0 {
-		from := later(now, b.growing())
+		from := max(now, b.growing())
 		at := from.Add(secondsOf((need - have) / g))
 		if b.kind == refillLog {
 			return readiness{at: from, retry: at} // what came in a burst leaves in a burst
@@ -256,20 +256,20 @@ func (b *budget) ready(now instant, ahead, cost, spare float64) readiness {
 		if windows > 0 {
 			return readiness{at: b.turn.point(b.turn.hi).Add(windows)}
 		}
-		return readiness{at: later(now, b.turn.ask()), probe: true}
+		return readiness{at: max(now, b.turn.ask()), probe: true}
 	case !b.rolled && b.turn.at.known():
 		return readiness{at: now.Add(windows), retry: b.over(now)}
 	case b.first != nil:
 		return readiness{at: now.Add(windows), retry: now.Add(recheck)}
 	}
-	return readiness{at: later(now, b.asked.Add(askDelay(b.asks))), probe: true}
+	return readiness{at: max(now, b.asked.Add(askDelay(b.asks))), probe: true}
 }
 
 // over is when all that wait may go, without an answer of the new window. Before
 // it was ever seen what comes back then, the probe's answer is worth waiting for.
 func (b *budget) over(now instant) instant {
 	if !b.whole && b.probe != nil {
-		return later(b.turn.over(), b.probe.sent.Add(probePatience))
+		return max(b.turn.over(), b.probe.sent.Add(probePatience))
 	}
 	return b.turn.over()
 }
@@ -298,7 +298,7 @@ func (b *budget) length() float64 {
 func (b *budget) roll() {
 	b.rolled, b.probe = true, nil
 	b.spent, b.best = b.nearlySpent(b.turn.at.hi), b.limit
-	b.mark = later(b.mark, b.turn.ask().Add(reorder-jitter)) // what was sent just before may come into the new window
+	b.mark = max(b.mark, b.turn.ask().Add(reorder-jitter)) // what was sent just before may come into the new window
 	b.seen(b.mark)
 	b.asks = 0
 }

@@ -109,16 +109,20 @@ func (c *Classifier) roundTrip(req *http.Request, sent time.Time) (*http.Respons
 	out, a, owned := joinAttempt(req, roleClassifier, sent)
 	resp, err := ask(c.Base, out)
 	arrived := time.Now()
-	returned := false
-	defer dropUnless(&returned, &resp)
+	t := hop{req: req, resp: resp, handed: true}
+	defer t.end()
 	v := &a.verdict
 	v.arrived = arrived
 	if c.Classify != nil {
-		v.Outcome = c.Classify(resp, err)
+		if v.Outcome = c.Classify(resp, err); v.Class == classUnset {
+			v.Outcome = Outcome{}
+		}
 	}
-	if v.Class == classUnset || err != nil && givenUp(out) {
-		// That it is the caller who ended it, only the request tells.
-		if o := a.classify(out, resp, err, arrived); v.Class == classUnset || o.Class == ClassCanceled {
+	if v.Class == classUnset {
+		a.classify(&v.Outcome, out, resp, err, arrived)
+	} else if err != nil && givenUp(out) { // that it is the caller who ended it, only the request tells
+		var o Outcome
+		if a.classify(&o, out, resp, err, arrived); o.Class == ClassCanceled {
 			v.Outcome = o
 		}
 	}
@@ -127,7 +131,7 @@ func (c *Classifier) roundTrip(req *http.Request, sent time.Time) (*http.Respons
 	if owned {
 		a.finish(out, resp, v)
 	}
-	returned = true
+	t.resp = nil
 	return resp, err
 }
 
@@ -164,16 +168,22 @@ func Classify(resp *http.Response, err error) Outcome {
 	if resp.Request != nil {
 		ctx = resp.Request.Context()
 	}
-	return classify(ctx, time.Now(), resp)
+	var o Outcome
+	o.classify(ctx, time.Now(), resp)
+	return o
 }
 
-// classify is Classify for a response that arrived at a time.
-func classify(ctx context.Context, now time.Time, resp *http.Response) Outcome {
-	h := readHeaders(resp.Header, now)
-	o := Outcome{Quotas: h.quotas, RequestID: clip(h.requestID.value, maxWord)}
+// classify makes o, which is zero, what Classify says of a response that arrived at now.
+func (o *Outcome) classify(ctx context.Context, now time.Time, resp *http.Response) {
+	var h headerFacts
+	h.read(resp.Header, now)
+	o.Quotas = h.quotas
+	if h.requestID.ok {
+		o.RequestID = clip(h.requestID.value, maxWord)
+	}
 	if statusOf(resp.StatusCode).class == ClassSuccess {
 		o.Class = ClassSuccess
-		return o
+		return
 	}
 	data, more := peekBody(ctx, resp)
 	b := readBody(data, more, h.contentType, h.clock)
@@ -198,5 +208,4 @@ func classify(ctx context.Context, now time.Time, resp *http.Response) Outcome {
 	if d, stated, ok := delayOf(&h, &b, throttled); ok {
 		o.RetryAt, o.stated = now.Add(d), stated
 	}
-	return o
 }

@@ -157,7 +157,7 @@ func throttles(class Class) bool {
 // holdFor holds the key, or if r has a limit of its own r alone.
 func (l *ledger) holdFor(now instant, r *route, until instant) {
 	if r.paceAlone(now) != nil {
-		r.own.held = later(r.own.held, min(until, now.Add(neverSoon)))
+		r.own.held = max(r.own.held, min(until, now.Add(neverSoon)))
 		return
 	}
 	l.hold(now, until)
@@ -167,6 +167,6 @@ func (l *ledger) hold(now, until instant) {
 	if until.After(now.Add(neverSoon)) {
 		until = now.Add(neverSoon)
 	}
-	l.held = later(l.held, until)
+	l.held = max(l.held, until)
 	l.heldUntil.Store(l.epoch.time(l.held).UnixNano())
 }

@@ -230,8 +230,14 @@ type headerFacts struct {
 	quotas      []Quota
 }
 
-// readHeaders reads all headers in one pass.
+// readHeaders returns what the headers of a response that arrived at now say.
 func readHeaders(h http.Header, now time.Time) (f headerFacts) {
+	f.read(h, now)
+	return f
+}
+
+// read reads all headers in one pass, into f, which is zero.
+func (f *headerFacts) read(h http.Header, now time.Time) {
 	var date, age string
 	var few fewQuotas
 	var q *quotaFacts
@@ -279,5 +285,4 @@ func readHeaders(h http.Header, now time.Time) (f headerFacts) {
 	case few.n > 0 && fresh:
 		f.quotas = few.quotas(f.clock)
 	}
-	return f
 }

@@ -44,7 +44,7 @@ func (e *epoch) time(i instant) time.Time {
 }
 
 // later is the later of two times.
-func later[T interface{ After(T) bool }](a, b T) T {
+func later(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a
 	}

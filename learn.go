@@ -7,7 +7,7 @@ import (
 
 // observe takes in what a response said. It returns whether the budget changed
 // in kind: it has another limit, or refills otherwise than was thought.
-func (b *budget) observe(r reading) (changed bool) {
+func (b *budget) observe(r *reading) (changed bool) {
 	kind, limit := b.kind, b.limit
 	isNew := b.updated.IsZero()
 	b.updated = r.arrived
@@ -41,7 +41,7 @@ func (b *budget) observe(r reading) (changed bool) {
 
 // size learns the capacity. An answer to an older request does not undo what a
 // newer one said.
-func (b *budget) size(r reading) {
+func (b *budget) size(r *reading) {
 	if r.remaining > r.limit && r.limit > 0 {
 		b.perReset = true // a rate under the name of a limit, beside a burst that is not stated
 	}
@@ -63,7 +63,7 @@ func (b *budget) size(r reading) {
 }
 
 // capacity is how much the budget can hold, as far as a reading tells.
-func (b *budget) capacity(r reading) float64 {
+func (b *budget) capacity(r *reading) float64 {
 	switch {
 	case b.perReset || r.limit <= 0:
 		return max(b.limit, r.remaining)
@@ -76,7 +76,7 @@ func (b *budget) capacity(r reading) float64 {
 // undersized finds a bucket that holds less than its limit says: one of 600 a minute, of
 // which only 20 can be used at once. Two readings tell how long it takes for one
 // to come back, and so what there is when all has come back.
-func (b *budget) undersized(r reading) {
+func (b *budget) undersized(r *reading) {
 	n := b.ref.remaining - r.remaining
 	bucket := b.kind == refillGradual
 	if b.kind == refillUnknown {
@@ -98,7 +98,7 @@ func (b *budget) undersized(r reading) {
 }
 
 // decide says how the budget refills, by what was seen so far.
-func (b *budget) decide(r reading) refill {
+func (b *budget) decide(r *reading) refill {
 	switch {
 	case b.perReset:
 		return refillGradual
@@ -122,7 +122,7 @@ const maxVotes = 6
 // earlier one: that it stands still, or that it is the time until the budget is
 // full and so moves as requests are made. Where both or neither fit, it tells
 // nothing.
-func (b *budget) compare(r reading) {
+func (b *budget) compare(r *reading) {
 	used, usedThen := b.limit-r.remaining, b.limit-b.ref.remaining
 	switch {
 	case !b.ref.reset.known() || b.ref.reset.lo.Before(r.sent): // its window may be over
@@ -150,15 +150,15 @@ func (b *budget) compare(r reading) {
 	}
 }
 
-func (r reading) note() note { return note{r.remaining, r.sent, r.reset} }
+func (r *reading) note() note { return note{r.remaining, r.sent, r.reset} }
 
-func (r reading) snapshot() snapshot { return snapshot{r.remaining, r.sent, r.settled, r.after} }
+func (r *reading) snapshot() snapshot { return snapshot{r.remaining, r.sent, r.settled, r.after} }
 
 func (s timeSpan) mid() instant { return s.lo.Add(s.width() / 2) }
 
 // narrow learns the period of a gradual refill from the time until the budget is
 // full: what was used, over how long it takes to come back.
-func (b *budget) narrow(r reading) {
+func (b *budget) narrow(r *reading) {
 	used := b.limit - r.remaining
 	if b.perReset || used < 1 {
 		return
@@ -185,7 +185,7 @@ func (s *interval) refine(o interval) {
 
 // pull slows the refill down when most requests are denied for want of a single
 // unit, and lets it go when more is left than was kept back.
-func (b *budget) pull(r reading) {
+func (b *budget) pull(r *reading) {
 	switch {
 	case !r.denied:
 		b.short = max(b.short-1, 0)
@@ -206,7 +206,7 @@ const shortMost = 24
 
 // follow takes over what a reading says is left: downwards always, upwards only
 // if its request was sent clearly later than the one that best is from.
-func (b *budget) follow(r reading) {
+func (b *budget) follow(r *reading) {
 	at := r.sent
 	grown := func(v float64, since instant) float64 {
 		return min(b.limit, v+b.growth()*max(0, r.arrived.Sub(since).Seconds()))
@@ -214,13 +214,13 @@ func (b *budget) follow(r reading) {
 	upwards := r.sent.After(b.mark.Add(reorder))
 	if b.mark.IsZero() || upwards || grown(r.remaining, at) < grown(b.best, b.at) {
 		b.best, b.at = r.remaining, at
-		b.mark = later(b.mark, r.sent)
+		b.mark = max(b.mark, r.sent)
 		b.seen(b.mark)
 	}
 }
 
 // observeWindow takes in a reading of a budget that comes back at a reset.
-func (b *budget) observeWindow(r reading) {
+func (b *budget) observeWindow(r *reading) {
 	old, slack := b.turn.at, b.slack(r)
 	switch {
 	case !old.known():
@@ -245,7 +245,7 @@ func (b *budget) observeWindow(r reading) {
 }
 
 // slack is how far two statements of the same reset can be apart.
-func (b *budget) slack(r reading) time.Duration {
+func (b *budget) slack(r *reading) time.Duration {
 	s := jitter + r.resolution/2 + r.arrived.Sub(r.sent)/2
 	if l := b.length(); l > 0 {
 		s = min(s, secondsOf(l/4))
@@ -254,7 +254,7 @@ func (b *budget) slack(r reading) time.Duration {
 }
 
 // open starts a window from its first reading.
-func (b *budget) open(r reading) {
+func (b *budget) open(r *reading) {
 	b.rolled, b.probe, b.refusals = false, nil, 0
 	b.turn.set(r.reset, r.resolution)
 	b.turn.stated = r.sent
@@ -265,7 +265,7 @@ func (b *budget) open(r reading) {
 }
 
 // opener notes the request that opened the window, if requests do that.
-func (b *budget) opener(r reading) {
+func (b *budget) opener(r *reading) {
 	if l := b.length(); l > 0 && r.remaining >= b.limit-1 {
 		b.turn.by = r.sent.Add(secondsOf(l) + jitter)
 	}
@@ -275,7 +275,7 @@ func (b *budget) opener(r reading) {
 // already, and was not used by this client, is either another's use or the
 // previous window that slides out: as long as nothing speaks against it, the
 // latter, since that can be tested at once.
-func (b *budget) turned(r reading) {
+func (b *budget) turned(r *reading) {
 	old, gap := b.turn.at, r.reset.mid().Sub(b.turn.at.mid()).Seconds()
 	if gap < float64(b.stretch)/2 && r.remaining < b.limit-1 {
 		b.creeps++
@@ -308,7 +308,7 @@ func (b *budget) turned(r reading) {
 
 // sameWindow takes in another reading of the window that is under way, and sees
 // how much has come back since its first.
-func (b *budget) sameWindow(r reading) {
+func (b *budget) sameWindow(r *reading) {
 	b.turn.meet(r.reset)
 	b.opener(r)
 	if b.probe != nil && !r.sent.Before(b.probe.sent) {

@@ -404,7 +404,7 @@ func TestNewLimitForgetsWhatTheBucketHeld(t *testing.T) {
 	b := &budget{budgetID: budgetID{resource: "requests"}, kind: refillGradual, limit: 20, stated: 600}
 	for i, c := range []struct{ limit, want float64 }{{600, 20}, {300, 300}, {600, 600}} {
 		now := at(float64(i))
-		b.observe(reading{limit: c.limit, remaining: 5, sent: now, arrived: now})
+		b.observe(&reading{limit: c.limit, remaining: 5, sent: now, arrived: now})
 		if b.limit != c.want {
 			t.Errorf("a limit of %v: a capacity of %v, want %v", c.limit, b.limit, c.want)
 		}
@@ -454,7 +454,7 @@ func TestOnlyABucketIsThoughtToHoldLessThanItsLimit(t *testing.T) {
 		for i, left := range []float64{15, 5} { // a second for each
 			sent := now.Add(time.Duration(i) * 3 * time.Second)
 			at := sent.Add(time.Duration(5+10*i) * time.Second)
-			b.undersized(reading{limit: 600, remaining: left, sent: sent, reset: timeSpan{at, at}})
+			b.undersized(&reading{limit: 600, remaining: left, sent: sent, reset: timeSpan{at, at}})
 			b.ref = note{left, sent, timeSpan{at, at}}
 		}
 		if b.limit < want-1 || b.limit > want+1 {

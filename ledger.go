@@ -140,39 +140,39 @@ func (l *ledger) weight(c *claim) cost {
 // check is when, with the time to look again if c depends on an answer besides.
 // It calls probe for each budget for which c would be a probe.
 func (l *ledger) check(now instant, ahead cost, c *claim, probe func(*budget)) (at, retry instant) {
-	at = later(now, l.held)
+	at = max(now, l.held)
 	for _, b := range l.budgets {
 		if !c.route.has(b.scope) {
 			continue
 		}
 		r := b.ready(now, ahead.of(b.resource), c.cost.of(b.resource), l.spare(now, b, c))
-		at, retry = later(at, r.at), later(retry, r.retry)
+		at, retry = max(at, r.at), max(retry, r.retry)
 		if r.probe && probe != nil {
 			probe(b)
 		}
 		if b.resource == "requests" {
-			at = later(at, b.smooth.ready(now, float64(ahead.requests), b.limit))
+			at = max(at, b.smooth.ready(now, float64(ahead.requests), b.limit))
 		}
 	}
 	if l.pace.over(now) {
 		l.pace = nil
 	}
-	at = later(at, l.paced(now, ahead, c))
+	at = max(at, l.paced(now, ahead, c))
 	// Daily limits exist, and so do absurd values: ask the server again once an
 	// hour. What the user has configured holds for as long as it says.
 	if ask := l.lastSent.Add(maxHold); at.After(ask) && !l.lastSent.IsZero() {
-		at = later(now, ask)
+		at = max(now, ask)
 	}
 	for i := range l.ceilings {
 		k := &l.ceilings[i]
-		at = later(at, k.bucket.ready(now, ahead.of(k.resource), c.cost.of(k.resource)))
+		at = max(at, k.bucket.ready(now, ahead.of(k.resource), c.cost.of(k.resource)))
 	}
 	if l.maximum > 0 && l.inFlight >= l.maximum {
-		retry = later(retry, now.Add(recheck))
+		retry = max(retry, now.Add(recheck))
 	}
 	if l.cold() && !c.overdue {
 		if beyond := l.inFlight - coldStart; beyond >= int(now.Sub(l.began)/time.Second) {
-			retry = later(retry, l.began.Add(time.Duration(beyond+1)*time.Second))
+			retry = max(retry, l.began.Add(time.Duration(beyond+1)*time.Second))
 		}
 	}
 	return at, retry
@@ -191,7 +191,7 @@ func (l *ledger) take(now time.Time, c *claim) (at, retry time.Time, ok bool) {
 		}
 	})
 	if ready.After(i) || look.After(i) {
-		return l.epoch.time(ready), l.epoch.time(later(ready, look)), false
+		return l.epoch.time(ready), l.epoch.time(max(ready, look)), false
 	}
 	l.send(i, c, probes[:n])
 	return now, now, true
@@ -350,7 +350,7 @@ func (l *ledger) read(now instant, c *claim, q *Quota, denied bool) (b *budget, 
 	if !q.Reset.IsZero() {
 		r.reset = l.resetOf(now, c.sent, q, r.resolution)
 	}
-	changed = b.observe(r)
+	changed = b.observe(&r)
 	b.drop(c, r.remaining < 0)
 	return b, changed
 }

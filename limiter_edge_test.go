@@ -58,7 +58,7 @@ func TestNewcomerOfAnotherScopeDoesNotOvertake(t *testing.T) {
 	q.routeLocked(2).answered([]Quota{{Scope: "search"}})
 	arrive := func(after time.Duration, route uint64) *waiter {
 		w := new(waiter)
-		_, err := q.admit(now.Add(after), "k", w, request{
+		_, err := q.admit(now.Add(after), "k", w, &request{
 			cost: cost{requests: 1}, route: route, began: now.Add(after), maxWait: 10 * time.Hour, maxQueue: 10,
 		})
 		if err != nil {

@@ -80,7 +80,7 @@ func BenchmarkAdmitAndSettle(b *testing.B) {
 	for b.Loop() {
 		now = now.Add(10 * time.Microsecond)
 		w := new(waiter)
-		_, err := q.admit(now, "k", w, request{cost: cost{requests: 1}, route: 7, began: now, maxWait: time.Hour, maxQueue: 1})
+		_, err := q.admit(now, "k", w, &request{cost: cost{requests: 1}, route: 7, began: now, maxWait: time.Hour, maxQueue: 1})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -101,7 +101,7 @@ func BenchmarkQueue(b *testing.B) {
 			add := func() {
 				began = began.Add(time.Nanosecond)
 				w := new(waiter)
-				_, err := q.admit(now, "k", w, request{cost: cost{requests: 1}, began: began, maxWait: time.Hour, maxQueue: 1 << 20})
+				_, err := q.admit(now, "k", w, &request{cost: cost{requests: 1}, began: began, maxWait: time.Hour, maxQueue: 1 << 20})
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -36,17 +36,18 @@ type lruEntry[V any] struct {
 // release.
 func (c *lru[V]) acquire(key []byte) *lruEntry[V] {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	e := c.useLocked(key)
 	e.pins.Add(1)
+	c.mu.Unlock()
 	return e
 }
 
 // get returns the entry of key, made if it is missing, and does not pin it.
 func (c *lru[V]) get(key []byte) *lruEntry[V] {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.useLocked(key)
+	e := c.useLocked(key)
+	c.mu.Unlock()
+	return e
 }
 
 // useLocked returns the entry of key, made if it is missing, as the most recent.

@@ -168,9 +168,9 @@ func (l *ledger) paced(now instant, ahead cost, c *claim) instant {
 	if alone.asking() && l.oddsOf(now, c.route).good() {
 		own = 0
 	}
-	at := later(l.pace.ready(now, key), alone.ready(now, own))
+	at := max(l.pace.ready(now, key), alone.ready(now, own))
 	if alone != nil {
-		at = later(at, c.route.own.held)
+		at = max(at, c.route.own.held)
 	}
 	return at
 }

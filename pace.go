@@ -153,7 +153,7 @@ func (p *pace) admitted(now, sent instant) {
 		return
 	}
 	p.won++
-	p.latest = later(p.latest, sent)
+	p.latest = max(p.latest, sent)
 	if sent.Before(p.cut) {
 		return
 	}

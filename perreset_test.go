@@ -13,7 +13,7 @@ func TestLimitPerResetIsTheRateEvenWhereTheWindowIsStated(t *testing.T) {
 		b := &budget{budgetID: budgetID{resource: "requests", window: window}}
 		for i := range 3 {
 			sent := now.Add(time.Duration(i) * time.Millisecond)
-			b.observe(reading{
+			b.observe(&reading{
 				limit: 10, remaining: float64(49 - i), sent: sent, arrived: sent.Add(20 * time.Millisecond),
 				reset: timeSpan{sent, sent.Add(2 * time.Second)}, resolution: time.Second,
 			})

@@ -71,7 +71,7 @@ type request struct {
 
 // admit sends a request to the budgets as w: either it has its claim at once, or
 // a place in the queue, or a refusal.
-func (q *queue) admit(now time.Time, key string, w *waiter, r request) (expected time.Duration, err *LimitError) {
+func (q *queue) admit(now time.Time, key string, w *waiter, r *request) (expected time.Duration, err *LimitError) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if !r.batch {

@@ -22,7 +22,7 @@ func oneAtATime() *queue {
 // joins admits an interactive request of a call that began then, or panics.
 func joins(q *queue, began time.Time, batch bool) *waiter {
 	w := new(waiter)
-	_, err := q.admit(time.Now(), "k", w, request{
+	_, err := q.admit(time.Now(), "k", w, &request{
 		cost: cost{requests: 1}, began: began, batch: batch, maxWait: time.Hour, maxQueue: 100,
 	})
 	if err != nil {
@@ -609,7 +609,7 @@ func TestFirstCallsOfAKeyMayComeInAnyOrder(t *testing.T) {
 // joinsRoute is joins for a route, at a time that may be later than the timer's.
 func joinsRoute(q *queue, now time.Time, route uint64, began time.Time, tokens int64) *waiter {
 	w := new(waiter)
-	if _, err := q.admit(now, "k", w, request{
+	if _, err := q.admit(now, "k", w, &request{
 		cost: cost{1, Tokens{Input: tokens}}, route: route, began: began, maxWait: time.Hour, maxQueue: 100,
 	}); err != nil {
 		panic(err)

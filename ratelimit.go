@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -68,8 +69,9 @@ type Limiter struct {
 	// see what it would do.
 	Observe bool
 
-	once sync.Once
-	keys lru[*queue]
+	once  sync.Once
+	keys  lru[*queue]
+	usual atomic.Pointer[knownRoute]
 }
 
 // Rate is a ceiling: a bucket of Burst, full at first, that refills evenly with N
@@ -93,93 +95,117 @@ func (l *Limiter) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func (l *Limiter) roundTrip(req *http.Request, now time.Time) (*http.Response, error) {
-	handed := false
-	defer closeUnless(&handed, req)
-	out, a, owned := joinAttempt(req, roleLimiter, now)
+	s := stay{hop: hop{req: req}, Limiter: l}
+	defer s.end()
+	var owned bool
+	s.out, s.attempt, owned = joinAttempt(req, roleLimiter, now)
 	var buf [keyBuf]byte
-	name := l.appendKey(buf[:0], out)
-	if len(name) == 0 {
-		if gate := a.gate.Load(); gate != nil { // what no budget holds back counts for a circuit all the same
-			if err := gate.enter(now); err != nil {
-				return nil, err
-			}
+	if name := l.appendKey(buf[:0], s.out); len(name) > 0 {
+		l.once.Do(l.init)
+		s.entry = l.keys.acquire(name)
+		s.queue, s.key = s.entry.value, s.entry.key
+		s.attempt.key.Store(&s.entry.key)
+		var err error
+		if now, err = s.admit(now); err != nil {
+			return nil, err
 		}
-		handed = true
-		resp, err := forward(l.Base, out, now)
-		returned := false
-		defer dropUnless(&returned, &resp)
-		v := settle(a, out, resp, err)
-		if v.Class != ClassRefused {
-			report(a, req, &v.Outcome, err, now, v.now())
+	} else if gate := s.attempt.gate.Load(); gate != nil { // what no budget holds back counts for a circuit all the same
+		if err := gate.enter(now); err != nil {
+			return nil, err
 		}
-		if owned {
-			a.finish(out, resp, v)
-		}
-		returned = true
-		return resp, err
 	}
-	l.once.Do(l.init)
-	entry := l.keys.acquire(name)
-	defer l.keys.release(entry)
-	q, key := entry.value, entry.key
-	a.key.Store(&entry.key)
-
-	w, now, err := l.admit(now, q, key, out, a)
-	if err != nil {
-		return nil, err
+	s.handed = true
+	resp, err := forward(l.Base, s.out, now)
+	s.resp = resp
+	v := settle(s.attempt, s.out, resp, err)
+	ended := v.now()
+	var learned []Quota
+	if s.queue != nil {
+		learned = s.settle(ended, v)
 	}
-	handed = true
-	resp, v, err := l.send(now, q, key, out, a, w)
+	if v.Class != ClassRefused {
+		report(s.attempt, s.out, &v.Outcome, err, now, ended)
+	}
+	if learned != nil {
+		if t := traceOf(s.out.Context()); t != nil && t.Learned != nil {
+			t.Learned(LearnedInfo{Key: s.key, Quotas: learned})
+		}
+	}
 	if owned {
-		a.finish(out, resp, v)
+		s.attempt.finish(s.out, resp, v)
 	}
+	s.resp = nil
 	return resp, err
 }
 
-// admit waits for the claim under which req may be sent, and returns the time
+// stay is the hop through a Limiter.
+type stay struct {
+	hop
+	*Limiter
+	entry *lruEntry[*queue] // nil for a request that is exempt
+	queue *queue
+	key   string
+
+	out     *http.Request
+	attempt *attempt
+	waiter  *waiter // from when the queue knows of it until its claim is settled
+}
+
+// end is deferred. It takes back what is left of a stay that came to nothing, because
+// the request was given up or refused, or Base or a hook panicked.
+func (s *stay) end() {
+	switch {
+	case s.waiter == nil:
+	case s.handed:
+		s.queue.settle(time.Now(), s.key, s.waiter, &ending{Outcome: Outcome{Class: ClassCanceled}})
+	default:
+		s.queue.leave(time.Now(), s.key, s.waiter)
+	}
+	if s.entry != nil {
+		s.keys.release(s.entry)
+	}
+	s.hop.end()
+}
+
+// admit waits for the claim under which the request may be sent, and returns the time
 // when it has it.
-func (l *Limiter) admit(now time.Time, q *queue, key string, req *http.Request, a *attempt) (*waiter, time.Time, error) {
-	ctx := req.Context()
+func (s *stay) admit(now time.Time) (time.Time, error) {
+	ctx, a := s.out.Context(), s.attempt
 	if ctx.Err() != nil {
-		return nil, now, ended(ctx)
+		return now, ended(ctx)
 	}
 	deadline, _ := ctx.Deadline()
 	held := time.Duration(a.held.Load())
 	denied, odd := a.deniedBefore()
 	w := waiters.Get().(*waiter)
-	expected, refusal := q.admit(now, key, w, request{
-		cost:     l.costOf(req, q),
-		route:    routeOf(req),
+	expected, refusal := s.queue.admit(now, s.key, w, &request{
+		cost:     s.costOf(s.out, s.queue),
+		route:    s.routeOf(s.out),
 		batch:    priorityOf(ctx) == PriorityBatch,
 		began:    a.began,
 		denied:   denied,
 		odd:      odd,
-		maxWait:  l.patience(held),
+		maxWait:  s.patience(held),
 		deadline: deadline,
-		maxQueue: l.maxQueue(),
-		observe:  l.Observe,
+		maxQueue: s.maxQueue(),
+		observe:  s.Observe,
 	})
 	if refusal != nil {
-		return nil, now, refusal
+		return now, refusal
 	}
-	admitted := false
-	defer func() {
-		if !admitted { // for whatever reason, a hook's panic included
-			q.leave(time.Now(), key, w)
-		}
-	}()
+	s.waiter = w
 	if w.turn != nil || expected > 0 {
 		if t := traceOf(ctx); t != nil && t.Waiting != nil {
-			i := attemptInfo(a, req, Outcome{}, nil, 0)
-			t.Waiting(WaitInfo{Key: key, Method: i.Method, Host: i.Host, Expected: expected, Queued: q.queued()})
+			i := attemptInfo(a, s.out, Outcome{}, nil, 0)
+			t.Waiting(WaitInfo{Key: s.key, Method: i.Method, Host: i.Host, Expected: expected, Queued: s.queue.queued()})
 		}
 	}
 	if w.turn != nil {
 		a.pauseTimeout()
-		err := wait(req, a, w)
+		err := wait(s.out, a, w)
 		a.restartTimeout()
 		if err != nil {
-			return nil, now, err
+			return now, err
 		}
 		since := now
 		now = time.Now()
@@ -187,11 +213,10 @@ func (l *Limiter) admit(now time.Time, q *queue, key string, req *http.Request, 
 	}
 	if gate := a.gate.Load(); gate != nil {
 		if err := gate.enter(now); err != nil {
-			return nil, now, err
+			return now, err
 		}
 	}
-	admitted = true
-	return w, now, nil
+	return now, nil
 }
 
 // wait returns when w has its turn, or why it will not be used.
@@ -220,51 +245,33 @@ func wait(req *http.Request, a *attempt, w *waiter) error {
 	}
 }
 
-// send passes req on and settles its claim by what comes back.
-func (l *Limiter) send(sent time.Time, q *queue, key string, req *http.Request, a *attempt, w *waiter) (*http.Response, *verdict, error) {
-	settled := false
-	defer func() {
-		if !settled { // Base or a hook panicked
-			q.settle(time.Now(), key, w, &ending{Outcome: Outcome{Class: ClassCanceled}})
-		}
-	}()
-	resp, err := forward(l.Base, req, sent)
-	returned := false
-	defer dropUnless(&returned, &resp)
-	v := settle(a, req, resp, err)
-	now := v.now()
-	ans := &ending{Outcome: v.Outcome, unsent: v.Class == ClassRefused || err != nil && unsent(err) && !unsent(context.Cause(req.Context()))}
+// settle ends the claim with what came back, and returns the quotas if they changed in
+// kind. To a denial it adds when the request would be admitted again.
+func (s *stay) settle(now time.Time, v *verdict) (learned []Quota) {
+	end := ending{Outcome: v.Outcome, unsent: v.Class == ClassRefused || v.err != nil && unsent(v.err) && !unsent(context.Cause(s.out.Context()))}
 	for i := range v.Quotas {
 		if !v.Quotas[i].absolute.IsZero() {
-			ans.date = dateOf(resp)
+			end.date = dateOf(v.resp)
 			break
 		}
 	}
-	settled = true
-	learned := q.settle(now, key, w, ans)
-	if v.Class != ClassRefused {
-		report(a, req, &v.Outcome, err, sent, now)
-	}
-	if v.Class == ClassRateLimited && resp != nil && !l.Observe {
-		readmit, good, contrary := q.readmit(now, w)
-		a.deny(now, contrary)
+	w := s.waiter
+	s.waiter = nil
+	learned = s.queue.settle(now, s.key, w, &end)
+	if v.Class == ClassRateLimited && v.resp != nil && !s.Observe {
+		readmit, good, contrary := s.queue.readmit(now, w)
+		s.attempt.deny(now, contrary)
 		wordless := !v.RetryAt.After(now) && len(v.Quotas) == 0
 		apart := wordless && contrary && w.claim.odd
 		v.paced = &denial{
 			readmit:  readmit,
 			hopeless: wordless && !good || apart,
 			apart:    apart,
-			patience: l.maxWait(),
+			patience: s.maxWait(),
 		}
 	}
 	w.release()
-	if learned != nil {
-		if t := traceOf(req.Context()); t != nil && t.Learned != nil {
-			t.Learned(LearnedInfo{Key: key, Quotas: learned})
-		}
-	}
-	returned = true
-	return resp, v, err
+	return learned
 }
 
 // dateOf is the time on the server's clock when it answered.

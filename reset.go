@@ -104,7 +104,7 @@ func (t *turn) settled() bool {
 func (t *turn) ask() instant {
 	switch {
 	case !t.tried.IsZero():
-		return later(t.point(t.hi), t.tried.Add(max(turnGuard, t.resolution/4)))
+		return max(t.point(t.hi), t.tried.Add(max(turnGuard, t.resolution/4)))
 	case t.settled():
 		return t.point(t.hi)
 	case t.lo == 0:
@@ -112,7 +112,7 @@ func (t *turn) ask() instant {
 		if t.stated.IsZero() {
 			return t.point(0)
 		}
-		return later(t.point(0), t.stated.Add(t.at.mid().Sub(t.stated)/2))
+		return max(t.point(0), t.stated.Add(t.at.mid().Sub(t.stated)/2))
 	}
 	return t.point((t.lo + t.hi) / 2)
 }

@@ -35,9 +35,9 @@ type retryShare struct {
 // call counts a call that begins.
 func (s *retryShare) call(now time.Time) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.calls.forget(now, shareSlot)
 	s.calls.add(1, 0)
+	s.mu.Unlock()
 }
 
 // ended notes how an attempt ended.

@@ -138,6 +138,26 @@ func routeOf(req *http.Request) uint64 {
 	return method ^ bits.RotateLeft64(maskedPath(req.URL.Path), 1)
 }
 
+// knownRoute is what routeOf says of a method and path that has no id in it.
+type knownRoute struct {
+	method, path string
+	id           uint64
+}
+
+// routeOf is what the function of that name says of req. What it said of the first route
+// is remembered: many programs have one.
+func (l *Limiter) routeOf(req *http.Request) uint64 {
+	k := l.usual.Load()
+	if k != nil && req.URL != nil && k.path == req.URL.Path && k.method == req.Method {
+		return k.id
+	}
+	id := routeOf(req)
+	if k == nil && req.URL != nil && len(req.URL.Path)+len(req.Method) <= maxName && !hasID(req.URL.Path) {
+		l.usual.CompareAndSwap(nil, &knownRoute{strings.Clone(req.Method), strings.Clone(req.URL.Path), id})
+	}
+	return id
+}
+
 // maskedPath is a hash of the path of a request, with what looks like an id in it
 // masked.
 func maskedPath(path string) uint64 {

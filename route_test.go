@@ -8,9 +8,17 @@ import (
 )
 
 func TestRoutesAreMethodsAndPathsWithoutIDs(t *testing.T) {
+	var l Limiter
 	route := func(method, path string) uint64 {
-		return routeOf(&http.Request{Method: method, URL: &url.URL{Path: path}})
+		req := &http.Request{Method: method, URL: &url.URL{Path: path}}
+		id := routeOf(req)
+		if got := l.routeOf(req); got != id {
+			t.Errorf("%s %s: %x, and by what is remembered %x", method, path, id, got)
+		}
+		return id
 	}
+	route("GET", "/first/route")
+	route("POST", "/first/route")
 	for _, c := range []struct {
 		a, b string
 		same bool

@@ -11,7 +11,7 @@ func spentWindow(now instant) *budget {
 	b := &budget{budgetID: budgetID{resource: "requests"}}
 	for i := range 5 {
 		sent := now.Add(time.Duration(i) * time.Millisecond)
-		b.observe(reading{
+		b.observe(&reading{
 			limit: 50, remaining: float64(4 - i), sent: sent, arrived: sent.Add(20 * time.Millisecond),
 			reset: timeSpan{now.Add(4 * time.Second), now.Add(5 * time.Second)}, resolution: time.Second,
 		})
@@ -64,7 +64,7 @@ func TestWhatSlidInIsNotCarriedOverTheEndOfTheWindow(t *testing.T) {
 func TestWindowOfWhichLittleWasUsedHoldsNobodyAtItsEnd(t *testing.T) {
 	const now = instant(time.Hour)
 	b := &budget{budgetID: budgetID{resource: "requests"}}
-	b.observe(reading{
+	b.observe(&reading{
 		limit: 3000, remaining: 2900, sent: now, arrived: now.Add(12 * time.Second),
 		reset: timeSpan{now.Add(2 * time.Second), now.Add(2 * time.Second)}, resolution: time.Millisecond,
 	})
@@ -101,7 +101,7 @@ func TestSlideIsGivenUpAfterDenialsInARow(t *testing.T) {
 				if tt.served > 0 && tt.served < at {
 					b.granted(&claim{sent: now + tt.served})
 				}
-				b.observe(reading{
+				b.observe(&reading{
 					limit: 600, sent: now + at, arrived: (now + at).Add(20 * time.Millisecond),
 					reset: timeSpan{end, end}, resolution: time.Millisecond, denied: true,
 				})

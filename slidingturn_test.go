@@ -20,7 +20,7 @@ func TestSlidingWindowIsNotTakenForGradualWhenItTurns(t *testing.T) {
 		}
 		sent := start.Add(at)
 		said := instant(time.Duration(start.Add((at/length + 1) * length)).Truncate(time.Second))
-		b.observe(reading{
+		b.observe(&reading{
 			limit: 50, remaining: remaining, sent: sent, arrived: sent.Add(20 * time.Millisecond),
 			reset:      timeSpan{said.Add(-time.Second), said.Add(time.Second)}, // down or up: who knows
 			resolution: time.Second,

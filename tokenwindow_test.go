@@ -13,7 +13,7 @@ func TestWindowOfTokensIsNotTakenForSlidingByEstimatesThatAreTooHigh(t *testing.
 	reset := start.Add(time.Minute)
 	for i := range 20 {
 		sent, estimated := start.Add(time.Duration(i)*time.Second), float64(i+1)*1200
-		b.observe(reading{
+		b.observe(&reading{
 			limit: 200_000, remaining: 200_000 - float64(i+1)*1000,
 			sent: sent, arrived: sent.Add(500 * time.Millisecond),
 			reset: timeSpan{reset, reset}, resolution: time.Millisecond,

@@ -74,10 +74,10 @@ var errNoResponse = errors.New("steadyhttp: the base returned neither a response
 // ask sends req to base, and makes of what comes back what it should be: either a
 // response, with a body and a request, or an error.
 func ask(base http.RoundTripper, req *http.Request) (*http.Response, error) {
-	handed := false
-	defer closeUnless(&handed, req) // should it panic
+	t := hop{req: req}
+	defer t.end() // should it panic
 	resp, err := baseOf(base).RoundTrip(req)
-	handed = true
+	t.handed = true
 	switch {
 	case resp == nil && err == nil:
 		return nil, errNoResponse
@@ -105,19 +105,23 @@ func closeIdle(base http.RoundTripper) {
 	}
 }
 
-// closeUnless is deferred by whoever has to close the body of req until it is handed
-// on: that is on every path, as the RoundTripper contract demands.
-func closeUnless(handed *bool, req *http.Request) {
-	if !*handed {
-		closeBody(req)
-	}
+// hop is a request's way through a layer, which has to close the body of the request
+// until it is handed on, as the RoundTripper contract demands of every path, and that
+// of the response until it is returned: nobody else does should a function of the
+// caller's panic.
+type hop struct {
+	req    *http.Request
+	resp   *http.Response // not yet returned
+	handed bool
 }
 
-// dropUnless is deferred for a response that nobody else closes should a function of
-// the caller's panic.
-func dropUnless(returned *bool, resp **http.Response) {
-	if !*returned && *resp != nil && (*resp).Body != nil {
-		(*resp).Body.Close()
+// end is deferred.
+func (t *hop) end() {
+	if !t.handed {
+		closeBody(t.req)
+	}
+	if t.resp != nil && t.resp.Body != nil {
+		t.resp.Body.Close()
 	}
 }
 
