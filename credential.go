@@ -160,10 +160,12 @@ func (d digest) with(part string) digest {
 
 const digestLen = 16 // in a key, in hexadecimal digits
 
-// append appends the digits of d.
+// append appends the digits of d, the last first.
 func (d digest) append(b []byte) []byte {
-	for shift := 4 * (digestLen - 1); shift >= 0; shift -= 4 {
-		b = append(b, "0123456789abcdef"[d>>shift&15])
+	var digits [digestLen]byte
+	for i := range digits {
+		digits[i] = "0123456789abcdef"[d&15]
+		d >>= 4
 	}
-	return b
+	return append(b, digits[:]...)
 }

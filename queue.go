@@ -69,7 +69,7 @@ type request struct {
 	observe  bool
 }
 
-// admit sends a request to the budgets as w: either it has its claim at once, or
+// admit sends a request to the budgets as w, which is zero: either it has its claim at once, or
 // a place in the queue, or a refusal.
 func (q *queue) admit(now time.Time, key string, w *waiter, r *request) (expected time.Duration, err *LimitError) {
 	q.mu.Lock()
@@ -78,7 +78,8 @@ func (q *queue) admit(now time.Time, key string, w *waiter, r *request) (expecte
 		q.ledger.interactive = q.ledger.epoch.now(now)
 	}
 	w.order = r.began
-	w.claim = claim{cost: r.cost, route: q.routeLocked(r.route), batch: r.batch, overdue: !r.batch && r.maxWait < 0}
+	w.claim.cost, w.claim.route = r.cost, q.routeLocked(r.route)
+	w.claim.batch, w.claim.overdue = r.batch, !r.batch && r.maxWait < 0
 	if !r.denied.IsZero() {
 		w.claim.denied, w.claim.odd = q.ledger.epoch.now(r.denied), r.odd
 	}

@@ -51,6 +51,7 @@ type engine struct {
 // RoundTrip makes the attempt that is planned.
 func (e *engine) RoundTrip(*http.Request) (*http.Response, error) {
 	if e.rounds++; e.rounds > 1 && e.series.wait() {
+		e.series.plan = plan{} // it is carried out
 		e.series.try(time.Now())
 	}
 	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: leftover{e.series}}, nil

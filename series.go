@@ -63,7 +63,6 @@ func (r *Retrier) begin(req *http.Request, now time.Time) series {
 
 // try makes an attempt.
 func (s *series) try(now time.Time) {
-	s.resp, s.err, s.verdict, s.plan = nil, nil, nil, plan{}
 	s.attempt = s.newAttempt(now)
 	s.out, s.other = s.req.WithContext(s.attempt), false
 	if hasBody(s.req) && !s.alone {
