@@ -121,6 +121,13 @@ func (a *attempt) Value(key any) any {
 	return a.Context.Value(key)
 }
 
+// attemptOf is the attempt that a request with ctx belongs to; nil if there is none, or
+// it is over.
+func attemptOf(ctx context.Context) *attempt {
+	a, _ := ctx.Value(attemptKey{}).(*attempt)
+	return a
+}
+
 // roleAll is what is taken of an attempt that is over.
 const roleAll = math.MaxUint32
 
@@ -137,7 +144,7 @@ func (a *attempt) take(r role) bool {
 // there is none, or r is taken, it makes one: the request returned is then a
 // shallow copy that carries it, and owned is true.
 func joinAttempt(req *http.Request, r role, now time.Time) (out *http.Request, a *attempt, owned bool) {
-	if a, _ := req.Context().Value(attemptKey{}).(*attempt); a != nil && a.take(r) {
+	if a := attemptOf(req.Context()); a != nil && a.take(r) {
 		return req, a, false
 	}
 	a = &attempt{Context: plain(req.Context()), number: 1, own: call{began: now}}

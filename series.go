@@ -53,7 +53,7 @@ type series struct {
 // begin begins the series of a call.
 func (r *Retrier) begin(req *http.Request, now time.Time) series {
 	s := series{Retrier: r, req: req, length: -1, alone: !canReplay(req), given: snapshots(req)}
-	s.outer, _ = req.Context().Value(attemptKey{}).(*attempt)
+	s.outer = attemptOf(req.Context())
 	s.batch = priorityOf(req.Context()) == PriorityBatch
 	s.trace = traceOf(req.Context())
 	s.host, s.hostKey = r.hostOf(req)

@@ -52,7 +52,7 @@ func readFacts(req *http.Request, brief bool) found {
 	if req.Body == nil || req.Body == http.NoBody || req.GetBody == nil || !mayBeJSON(req.Header) {
 		return found{}
 	}
-	a, _ := req.Context().Value(attemptKey{}).(*attempt)
+	a := attemptOf(req.Context())
 	if a == nil || req.URL == nil {
 		return scanBody(req, brief)
 	}
