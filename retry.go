@@ -99,7 +99,8 @@ func (r *Retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 		return ask(r.Base, req)
 	}
 	now := time.Now()
-	s := r.begin(req, now)
+	var s series
+	s.begin(r, req, now)
 	defer s.release()
 	s.try(now)
 	if s.next() {

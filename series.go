@@ -51,14 +51,14 @@ type series struct {
 }
 
 // begin begins the series of a call.
-func (r *Retrier) begin(req *http.Request, now time.Time) series {
-	s := series{Retrier: r, req: req, length: -1, alone: !canReplay(req), given: snapshots(req)}
+func (s *series) begin(r *Retrier, req *http.Request, now time.Time) {
+	s.Retrier, s.req, s.length = r, req, -1
+	s.alone, s.given = !canReplay(req), snapshots(req)
 	s.outer = attemptOf(req.Context())
 	s.batch = priorityOf(req.Context()) == PriorityBatch
 	s.trace = traceOf(req.Context())
 	s.host, s.hostKey = r.hostOf(req)
 	s.host.call(now)
-	return s
 }
 
 // try makes an attempt.
