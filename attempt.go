@@ -128,6 +128,13 @@ func attemptOf(ctx context.Context) *attempt {
 	return a
 }
 
+// shutAt tells whether the circuit that the attempt belongs to is known to refuse
+// another at t.
+func (a *attempt) shutAt(t time.Time) bool {
+	p := a.gate.Load()
+	return p != nil && p.circuit.shutAt(t)
+}
+
 // roleAll is what is taken of an attempt that is over.
 const roleAll = math.MaxUint32
 

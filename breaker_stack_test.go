@@ -380,3 +380,36 @@ func TestBreakerBetweenTwoLimitersCounts(t *testing.T) {
 		t.Errorf("%v after 5 failures", got)
 	}
 }
+
+func TestAnswerThatOpensTheCircuitIsReturnedWhenNoRetryWouldPassIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, tt := range []struct {
+			name  string
+			pause time.Duration
+			open  bool // the retry finds the circuit open, or half-open
+		}{
+			{"the circuit is open until after the retry", 10 * time.Second, true},
+			{"the circuit lets the retry through as a probe", time.Millisecond, false},
+		} {
+			base := &repliesBase{replies: []reply{replyWith(500), replyWith(500), replyWith(200)}}
+			rt := &Retrier{Base: &Breaker{Failures: 2, Pause: tt.pause, Base: &Limiter{Base: &Classifier{Base: base}}}}
+			began := time.Now()
+			resp, err := rt.RoundTrip(getModels(t))
+			switch {
+			case err != nil:
+				t.Errorf("%s: %v, want a response", tt.name, err)
+			case tt.open && (resp.StatusCode != 500 || time.Since(began) > time.Second):
+				t.Errorf("%s: status %d after %v, want 500 without another wait", tt.name, resp.StatusCode, time.Since(began))
+			case !tt.open && resp.StatusCode != 200:
+				t.Errorf("%s: status %d, want 200", tt.name, resp.StatusCode)
+			}
+
+			broken := errors.New("broken")
+			base = &repliesBase{replies: []reply{replyError(broken)}}
+			rt = &Retrier{Base: &Breaker{Failures: 2, Pause: 10 * time.Second, Base: &Classifier{Base: base}}}
+			if _, err := rt.RoundTrip(getModels(t)); err != broken {
+				t.Errorf("%s: got %v, want the error of the last attempt", tt.name, err)
+			}
+		}
+	})
+}

@@ -127,6 +127,13 @@ func (c *circuit) stateAt(now time.Time) State {
 	return c.state
 }
 
+// shutAt tells whether the circuit is open, and will be at t.
+func (c *circuit) shutAt(t time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state == StateOpen && t.Before(c.notBefore)
+}
+
 // refusalLocked is why a request may not be sent now, or nil.
 func (c *circuit) refusalLocked(now time.Time) error {
 	switch {

@@ -254,7 +254,7 @@ func TestCallOfTheLayerAboveIsContinuedUnlessItHasAQueue(t *testing.T) {
 				gates = append(gates, a.gate.Load())
 				return replyWith(503)(req)
 			})}
-			o := &outerLayer{role: tt.role, began: began, gate: new(pass), base: &Retrier{Base: p}}
+			o := &outerLayer{role: tt.role, began: began, gate: &pass{circuit: newCircuit("", new(Breaker).policy())}, base: &Retrier{Base: p}}
 			if _, err := o.RoundTrip(postChat(t, chatCall)); err != nil {
 				t.Fatal(err)
 			}

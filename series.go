@@ -166,6 +166,7 @@ func (s *series) next() bool {
 	}
 	switch { // the body is taken away from the last attempt at the end, for it may be the last
 	case !p.again,
+		!s.batch && s.attempt.shutAt(p.at), // what the server said is worth more than an OpenError
 		!may,
 		unsure && s.loan == nil && !s.namesModel(),
 		p.charged && !s.takeShare(),
