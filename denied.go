@@ -7,11 +7,31 @@ import "time"
 type odds struct {
 	won    int32   // requests that were not denied
 	rounds int16   // of denials since the last of those: the denials of one round trip are one
+	vain   int8    // rounds of denials of calls that had been denied before, since one of those was not
+	picky  bool    // after so many in vain one that had not been denied was admitted
 	round  instant // when the last round was
 }
 
+// vainEnough denials in a row of calls that had been denied before, 7 s of them and more
+// where nobody else is to be asked, speak for themselves once another call is admitted.
+const vainEnough = 6
+
 func (o *odds) admitted() {
 	o.won, o.rounds = min(o.won, 1<<30)+1, 0
+}
+
+// retried notes the answer to c: the server is picky as long as it admits others but
+// never one that it has denied. A window that has ended admits those as well.
+func (o *odds) retried(c *claim, denied bool) {
+	switch again := !c.denied.IsZero(); {
+	case denied && again && c.sent.After(o.round):
+		o.vain = min(o.vain+1, vainEnough)
+	case denied:
+	case again:
+		o.vain, o.picky = 0, false
+	case o.vain >= vainEnough && c.sent.After(o.round):
+		o.picky = true
+	}
 }
 
 func (o *odds) denied(now, sent instant) {
@@ -32,7 +52,9 @@ func (l *ledger) obey(now instant, c *claim, a *ending, spoken []*budget) {
 	stated := retryAt.After(now) && (a.stated || !derived(a.RetryAt, a.Quotas))
 	switch a.Class {
 	case ClassRateLimited:
-		l.oddsOf(now, c.route).denied(now, c.sent)
+		o := l.oddsOf(now, c.route)
+		o.retried(c, true)
+		o.denied(now, c.sent)
 		if stated {
 			l.holdFor(now, c.route, retryAt)
 		}
@@ -42,8 +64,13 @@ func (l *ledger) obey(now instant, c *claim, a *ending, spoken []*budget) {
 			l.hold(now, retryAt)
 		}
 	case ClassNetwork, ClassTimeout, ClassCanceled, ClassServerError: // whether it was admitted is not known
+		if !c.denied.IsZero() {
+			l.oddsOf(now, c.route).retried(c, false)
+		}
 	default:
-		l.oddsOf(now, c.route).admitted()
+		o := l.oddsOf(now, c.route)
+		o.retried(c, false)
+		o.admitted()
 		l.admitted(now, c)
 	}
 }
@@ -67,13 +94,18 @@ func (l *ledger) deny(now instant, c *claim, a *ending, spoken []*budget, stated
 	if !stated && !a.RetryAt.IsZero() {
 		l.holdFor(now, c.route, l.epoch.instant(a.RetryAt))
 	}
-	if !stated && c.odd && l.contrary(now, c) {
-		return // it is denied for what it is
+	if !stated && l.forWhatItIs(now, c) {
+		return
 	}
 	p := l.slow(now, c)
 	if stated {
 		p.refund() // one may go at the time that the server named
 	}
+}
+
+// forWhatItIs tells whether c is denied once more while others are admitted.
+func (l *ledger) forWhatItIs(now instant, c *claim) bool {
+	return c.odd && l.contrary(now, c) || !c.denied.IsZero() && l.oddsOf(now, c.route).picky
 }
 
 // contrary tells whether others were sent and admitted since the call of c was denied before.

@@ -144,6 +144,13 @@ func (l *ledger) blame(now instant, r *route, perSecond float64) *pace {
 // admitted notes that the server did not deny c.
 func (l *ledger) admitted(now instant, c *claim) {
 	alone, p := c.route.paceAlone(now), l.pace
+	of := p
+	if alone != nil {
+		of = alone
+	}
+	if of.asking() && !c.sent.Before(of.cut) && l.oddsOf(now, c.route).picky {
+		of.overrule(now)
+	}
 	alone.admitted(now, c.sent)
 	p.admitted(now, c.sent)
 	if c.route != nil {

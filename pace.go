@@ -98,6 +98,8 @@ type pace struct {
 	proven   float64 // the most per second that was found so of late: no more than the limit
 	provenAt instant
 
+	before float64 // the rate, after the first denial of the last streak
+
 	// Of a key's.
 	asked   instant // the cut after which one went out of turn to ask
 	streaks int     // of denials so far
@@ -144,6 +146,9 @@ func (p *pace) denied(now, sent instant, perSecond float64) bool {
 	}
 	gain := p.gain * paceCut
 	p.set(now, max(r, paceFloor))
+	if p.streak == 1 {
+		p.before = p.rate
+	}
 	if !p.asking() {
 		p.gain = max(p.gain, gain)
 	}
@@ -194,6 +199,12 @@ func (p *pace) admitted(now, sent instant) {
 func (p *pace) resume(now instant) {
 	p.streak = 0
 	p.set(now, max(p.rate, p.overall(now)))
+}
+
+// overrule ends a streak of denials that were for what the calls are.
+func (p *pace) overrule(now instant) {
+	p.streak = 0
+	p.set(now, max(p.rate, p.before))
 }
 
 // overall is how many requests a second were admitted since the last streak of denials,

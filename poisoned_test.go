@@ -81,3 +81,40 @@ func TestCallThatIsDeniedForWhatItIsDoesNotHoldUpTheOthers(t *testing.T) {
 		})
 	}
 }
+
+// With one caller, or two at once, nobody is admitted between the denials of a call.
+func TestCallsThatAreDeniedForWhatTheyAreAreKnownWhereNobodyIsBetweenTheirDenials(t *testing.T) {
+	for _, workers := range []int{1, 2} {
+		synctest.Test(t, func(t *testing.T) {
+			base := &picky{latency: 10 * time.Millisecond}
+			rt := NewTransport(base)
+			next := make(chan int)
+			go func() {
+				defer close(next)
+				for i := range 400 {
+					next <- i
+				}
+			}()
+			began := time.Now()
+			var wg sync.WaitGroup
+			for range workers {
+				wg.Go(func() {
+					for i := range next {
+						req := get(t, "a.example")
+						marked := i%40 == 20 || i%40 == 21 // two at once
+						if marked {
+							req.Header.Set("Marked", "1")
+						}
+						if status, err := send(t, rt, req); !marked && (err != nil || status != 200) {
+							t.Errorf("call %d ended with %d, %v", i, status, err)
+						}
+					}
+				})
+			}
+			wg.Wait()
+			if took := time.Since(began); took > 5*time.Minute {
+				t.Errorf("%d at a time took %v, 20 of 400 of them denied in %d attempts", workers, took, base.tries)
+			}
+		})
+	}
+}

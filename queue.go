@@ -186,14 +186,16 @@ func (q *queue) queued() int {
 func (q *queue) heldUntil() time.Time { return time.Unix(0, q.ledger.heldUntil.Load()) }
 
 // readmit is when a denied request would be admitted again, whether the odds
-// are good that it will be, and whether others were admitted since its call was denied before.
-func (q *queue) readmit(now time.Time, w *waiter) (at time.Time, good, contrary bool) {
+// are good that it will be, whether others were admitted since its call was denied before,
+// and whether it is denied for what it is.
+func (q *queue) readmit(now time.Time, w *waiter) (at time.Time, good, contrary, apart bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	c := claim{cost: w.claim.cost, route: w.claim.route, batch: w.claim.batch}
 	l, place := q.placeLocked(c.route.scope(), w.order)
 	i := q.ledger.epoch.now(now)
-	return later(now, q.ledger.when(now, l.ahead(place), &c)), q.ledger.oddsOf(i, c.route).good(), q.ledger.contrary(i, &w.claim)
+	at = later(now, q.ledger.when(now, l.ahead(place), &c))
+	return at, q.ledger.oddsOf(i, c.route).good(), q.ledger.contrary(i, &w.claim), q.ledger.forWhatItIs(i, &w.claim)
 }
 
 // tick is what the timer calls.

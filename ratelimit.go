@@ -259,10 +259,10 @@ func (s *stay) settle(now time.Time, v *verdict) (learned []Quota) {
 	s.waiter = nil
 	learned = s.queue.settle(now, s.key, w, &end)
 	if v.Class == ClassRateLimited && v.resp != nil && !s.Observe {
-		readmit, good, contrary := s.queue.readmit(now, w)
+		readmit, good, contrary, apart := s.queue.readmit(now, w)
 		s.attempt.deny(now, contrary)
 		wordless := !v.RetryAt.After(now) && len(v.Quotas) == 0
-		apart := wordless && contrary && w.claim.odd
+		apart = wordless && apart
 		v.paced = &denial{
 			readmit:  readmit,
 			hopeless: wordless && !good || apart,
