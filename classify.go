@@ -204,8 +204,25 @@ func (o *Outcome) classify(ctx context.Context, now time.Time, resp *http.Respon
 	o.Code, o.Type, o.Message, o.Param = b.code, b.typ, b.message, b.param
 	o.RequestID = firstOf(o.RequestID, b.requestID)
 	o.Class, o.Retryable = judge(resp.StatusCode, &h, &b)
+	if resp.StatusCode == http.StatusGatewayTimeout && cacheOnly(resp.Request) {
+		o.Class, o.Retryable = ClassNotFound, false
+	}
 	throttled := o.Class == ClassRateLimited || o.Class == ClassQuotaExhausted
 	if d, stated, ok := delayOf(&h, &b, throttled); ok {
 		o.RetryAt, o.stated = now.Add(d), stated
 	}
+}
+
+// cacheOnly tells whether req asks for what a cache has and nothing else. A cache says
+// 504 then if it has nothing: RFC 9111, section 5.2.1.7.
+func cacheOnly(req *http.Request) bool {
+	if req == nil {
+		return false
+	}
+	for _, value := range req.Header["Cache-Control"] {
+		if hasWord(value, "only-if-cached") {
+			return true
+		}
+	}
+	return false
 }

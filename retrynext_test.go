@@ -6,6 +6,7 @@ import (
 	"math"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -170,4 +171,26 @@ func TestBackoffStaysWithinItsBounds(t *testing.T) {
 			t.Errorf("%v, %v, n %d: got %v to %v, want %v to %v", tt.r.MinDelay, tt.r.MaxDelay, tt.n, low, high, tt.min, tt.max)
 		}
 	}
+}
+
+func TestCacheThatHasNothingIsNoFailureOfTheServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		base := &repliesBase{replies: []reply{replyWith(504)}}
+		rt := NewTransport(base)
+		for n := 1; n <= 30; n++ {
+			req := getModels(t)
+			req.Header.Set("Cache-Control", "max-stale=60, Only-If-Cached")
+			resp, err := rt.RoundTrip(req)
+			if err != nil || resp.StatusCode != 504 || base.sent() != n {
+				t.Fatalf("call %d: %v, %v, %d requests in all", n, resp, err, base.sent())
+			}
+			if o := OutcomeOf(resp, nil); o.Class != ClassNotFound || o.Retryable {
+				t.Errorf("outcome %+v", o)
+			}
+			resp.Body.Close()
+		}
+		if resp, err := rt.RoundTrip(getModels(t)); err != nil || OutcomeOf(resp, nil).Class != ClassTimeout || base.sent() != 34 {
+			t.Errorf("without that header: %v, %v, %d requests in all", resp, err, base.sent())
+		}
+	})
 }
