@@ -13,7 +13,8 @@ import (
 // as many as Probes asks for.
 //
 // Refusals by the server that say nothing of its health (4xx, 429, a spent
-// quota) and the caller's own cancellations never open it. A call counts when it
+// quota) and the caller's own cancellations never open it, nor does a deadline that
+// leaves the server less than 10 ms. A call counts when it
 // ends, at the response's headers; one that was under way when the circuit
 // opened does not count any more.
 //

@@ -961,3 +961,29 @@ func TestContextsOfResponsesDoNotPileUp(t *testing.T) {
 		runtime.KeepAlive(ctx)
 	}
 }
+
+func TestDeadlineThatLeavesTheServerNoTimeSaysNothingOfIt(t *testing.T) {
+	for _, tt := range []struct {
+		patience time.Duration
+		open     bool
+	}{{time.Microsecond, false}, {9 * time.Millisecond, false}, {10 * time.Millisecond, true}, {time.Second, true}} {
+		for name, wrap := range map[string]func(base http.RoundTripper) http.RoundTripper{
+			"alone":     func(base http.RoundTripper) http.RoundTripper { return base },
+			"a Limiter": func(base http.RoundTripper) http.RoundTripper { return &Limiter{Base: &Classifier{Base: base}} },
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				server := serverWith(200)
+				server.delay = 2 * time.Second
+				b := &Breaker{Base: wrap(server)}
+				for range 12 {
+					ctx, cancel := context.WithTimeout(t.Context(), tt.patience)
+					send(t, b, get(t, "a.example").WithContext(ctx))
+					cancel()
+				}
+				if open := b.State(get(t, "a.example")) == StateOpen; open != tt.open {
+					t.Errorf("%v to answer, over %s: open %t, want %t", tt.patience, name, open, tt.open)
+				}
+			})
+		}
+	}
+}

@@ -361,10 +361,24 @@ func (p *pass) leave(now time.Time, v *verdict) (sent time.Time, ok bool) {
 	c := p.circuit
 	c.mu.Lock()
 	sent, ok = p.sent, p.entered
-	moved := p.leaveLocked(now, v.tally(), v.RetryAt)
+	moved := p.leaveLocked(now, p.tally(v), v.RetryAt)
 	c.mu.Unlock()
 	p.tell(moved)
 	return sent, ok
+}
+
+// leastTime is how long a caller must wait for an answer before its deadline says
+// anything of the server.
+const leastTime = 10 * time.Millisecond
+
+// tally is how the circuit counts the request as it ends.
+func (p *pass) tally(v *verdict) tally {
+	if v.Class == ClassTimeout && v.err != nil {
+		if deadline, has := p.req.Context().Deadline(); has && deadline.Sub(p.sent) < leastTime {
+			return tallyIgnored
+		}
+	}
+	return v.tally()
 }
 
 func (p *pass) leaveLocked(now time.Time, t tally, retryAt time.Time) StateInfo {
