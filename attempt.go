@@ -195,6 +195,7 @@ type denial struct {
 	readmit  time.Time     // when it would admit the call again
 	hopeless bool          // the server did not say when, and either it admitted nothing worth mentioning, or
 	apart    bool          // again and again it admits others between the denials of this call
+	never    bool          // or it never admitted anything at all
 	patience time.Duration // the Limiter's MaxWait, not positive if it holds nobody
 }
 
@@ -240,8 +241,9 @@ func sameError(err, other error) bool {
 	return t == reflect.TypeOf(other) && (t == nil || t.Comparable()) && err == other
 }
 
-// deliver makes v the verdict on resp or err. A response's Request becomes req, in
-// all but the context unless that is the attempt's: it carries v already.
+// deliver makes v the verdict on resp or err. A response's Request becomes req, unless
+// the base sent another, in all but the context if that is not the attempt's, which
+// carries v already.
 func deliver(a *attempt, req *http.Request, resp *http.Response, err error, v *verdict) {
 	v.resp, v.err = resp, err
 	if a != nil {
@@ -249,7 +251,7 @@ func deliver(a *attempt, req *http.Request, resp *http.Response, err error, v *v
 	}
 	switch {
 	case resp == nil:
-	case a != nil && req.Context() == context.Context(a):
+	case a != nil && req.Context() == context.Context(a) && !instead(req, resp):
 		resp.Request = req
 	default:
 		handBack(req, resp, v)
@@ -289,20 +291,40 @@ func (v *verdict) now() time.Time {
 	return time.Now()
 }
 
-// handBack gives resp the caller's own request, in all but the context that
-// carries the verdict.
+// handBack gives resp the caller's own request, or what the base sent instead, in all
+// but the context that carries the verdict.
 func handBack(req *http.Request, resp *http.Response, v *verdict) {
-	if resp != nil {
-		resp.Request = req.WithContext(judged{plain(req.Context()), v})
+	if resp == nil {
+		return
 	}
+	sent := req
+	if instead(req, resp) {
+		sent = resp.Request
+	}
+	resp.Request = sent.WithContext(judged{plain(req.Context()), v})
+}
+
+// instead tells whether the base sent another request in the place of req, one with
+// an Authorization of its own for instance, and says so. Copies of ours, and those of
+// net/http, have the same header.
+func instead(req *http.Request, resp *http.Response) bool {
+	r := resp.Request
+	return r != nil && r != req && reflect.ValueOf(r.Header).Pointer() != reflect.ValueOf(req.Header).Pointer()
 }
 
 // finish ends the attempt, whose maker calls it last. out is the copy of the
-// caller's request that it was made with, and goes back with resp. A copy that
-// comes back later changes nothing.
+// caller's request that it was made with, and goes back with resp, unless the base sent
+// another. A copy that comes back later changes nothing.
 func (a *attempt) finish(out *http.Request, resp *http.Response, v *verdict) {
 	if resp != nil {
-		a.last, resp.Request = v, out
+		a.last = v
 	}
 	a.taken.Store(roleAll)
+	switch {
+	case resp == nil:
+	case instead(out, resp):
+		handBack(out, resp, v)
+	default:
+		resp.Request = out
+	}
 }

@@ -1,6 +1,7 @@
 package steadyhttp
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -63,6 +64,46 @@ func TestDenialWithoutHeadersThatTheLastOnesExplainFindsNoNewRate(t *testing.T) 
 		}
 		if took := time.Since(begin); took > time.Second {
 			t.Errorf("the second window's calls took %v, want them to go as soon as it is known", took)
+		}
+	})
+}
+
+func TestRetryAfterOfNothingIsAPermission(t *testing.T) {
+	for _, header := range [][2]string{
+		{"Retry-After", "0"}, {"Retry-After-Ms", "0"}, {"Retry-After", "Sat, 01 Jan 2000 00:00:00 GMT"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			soon()
+			base := serverWith(429)
+			base.header = header[:]
+			rt := &Limiter{Base: base}
+			ctx, cancel := context.WithTimeout(t.Context(), 250*time.Millisecond)
+			defer cancel()
+			for range 2 {
+				if status, err := send(t, rt, get(t, "a.example").WithContext(ctx)); status != 429 {
+					t.Errorf("%s: %d, %v", header, status, err)
+				}
+			}
+		})
+	}
+}
+
+func TestServerThatNeverAdmittedAnythingIsNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		base := serverWith(429)
+		rt := NewTransport(base)
+		for n := range 6 {
+			began, before := time.Now(), base.hits.Load()
+			status, err := send(t, rt, get(t, "a.example"))
+			sent, took := base.hits.Load()-before, time.Since(began)
+			if status != 429 || sent > 4 || n > 0 && sent > 2 || took > 35*time.Second {
+				t.Errorf("call %d: %d, %v after %v and %d requests", n, status, err, took, sent)
+			}
+		}
+		base.status.Store(200) // it is asked all the same
+		began := time.Now()
+		if status, err := send(t, rt, get(t, "a.example")); status != 200 || time.Since(began) > 35*time.Second {
+			t.Errorf("once it admits: %d, %v after %v", status, err, time.Since(began))
 		}
 	})
 }

@@ -43,6 +43,9 @@ func (o *odds) denied(now, sent instant) {
 // good tells whether it is worth waiting, without counting the attempts.
 func (o *odds) good() bool { return 4*int32(o.rounds) <= o.won+3 }
 
+// never tells whether nothing was ever admitted, however often it was asked for.
+func (o *odds) never() bool { return o.won == 0 && o.rounds > paceStreak }
+
 // obey acts on an answer that says to stay away: it holds the whole key, or a route
 // that alone is denied, until the time that the server stated, and finds what no
 // header explains.
@@ -98,8 +101,8 @@ func (l *ledger) deny(now instant, c *claim, a *ending, spoken []*budget, stated
 		return
 	}
 	p := l.slow(now, c)
-	if stated {
-		p.refund() // one may go at the time that the server named
+	if stated || a.stated && p.streak == 1 {
+		p.refund() // one may go at the time that the server named; now, if it says that once
 	}
 }
 

@@ -185,17 +185,21 @@ func (q *queue) queued() int {
 // heldUntil is when the last hold of the whole key ends.
 func (q *queue) heldUntil() time.Time { return time.Unix(0, q.ledger.heldUntil.Load()) }
 
-// readmit is when a denied request would be admitted again, whether the odds
-// are good that it will be, whether others were admitted since its call was denied before,
-// and whether it is denied for what it is.
-func (q *queue) readmit(now time.Time, w *waiter) (at time.Time, good, contrary, apart bool) {
+// readmit is what the denial of w, of which the server said nothing else, comes to, and
+// whether others were admitted since its call was denied before.
+func (q *queue) readmit(now time.Time, w *waiter) (d denial, contrary bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	c := claim{cost: w.claim.cost, route: w.claim.route, batch: w.claim.batch}
 	l, place := q.placeLocked(c.route.scope(), w.order)
 	i := q.ledger.epoch.now(now)
-	at = later(now, q.ledger.when(now, l.ahead(place), &c))
-	return at, q.ledger.oddsOf(i, c.route).good(), q.ledger.contrary(i, &w.claim), q.ledger.forWhatItIs(i, &w.claim)
+	odds, apart := q.ledger.oddsOf(i, c.route), q.ledger.forWhatItIs(i, &w.claim)
+	return denial{
+		readmit:  later(now, q.ledger.when(now, l.ahead(place), &c)),
+		hopeless: !odds.good() || apart,
+		apart:    apart,
+		never:    odds.never(),
+	}, q.ledger.contrary(i, &w.claim)
 }
 
 // tick is what the timer calls.

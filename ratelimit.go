@@ -259,16 +259,13 @@ func (s *stay) settle(now time.Time, v *verdict) (learned []Quota) {
 	s.waiter = nil
 	learned = s.queue.settle(now, s.key, w, &end)
 	if v.Class == ClassRateLimited && v.resp != nil && !s.Observe {
-		readmit, good, contrary, apart := s.queue.readmit(now, w)
+		d, contrary := s.queue.readmit(now, w)
 		s.attempt.deny(now, contrary)
-		wordless := !v.RetryAt.After(now) && len(v.Quotas) == 0
-		apart = wordless && apart
-		v.paced = &denial{
-			readmit:  readmit,
-			hopeless: wordless && !good || apart,
-			apart:    apart,
-			patience: s.maxWait(),
+		if v.RetryAt.After(now) || len(v.Quotas) > 0 {
+			d.hopeless, d.apart, d.never = false, false, false
 		}
+		d.patience = s.maxWait()
+		v.paced = &d
 	}
 	w.release()
 	return learned

@@ -110,6 +110,8 @@ func (r *Retrier) nextPaced(s standing, now time.Time) plan {
 		return plan{}
 	case !s.inTime(s.paced.readmit) || !s.inTime(p.at):
 		return plan{}
+	case !s.batch && s.paced.never && s.paced.readmit.Sub(now) > r.backoff(max(s.spent, 1), 1):
+		return plan{} // not waited for longer than after any other failure
 	case !s.batch && (s.paced.readmit.Sub(s.began) > s.paced.patience || s.paced.readmit.Sub(now) > r.maxDelay()):
 		return plan{}
 	}

@@ -120,7 +120,7 @@ func (t *traced) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := ask(t.base, out)
 	if v := verdictOn(nil, resp, nil); v != nil {
 		handBack(req, resp, v)
-	} else if resp != nil {
+	} else if resp != nil && !instead(out, resp) {
 		resp.Request = req
 	}
 	return resp, err
