@@ -19,18 +19,21 @@ import (
 // Trailer, that ask for an Upgrade or that CONNECT are sent once.
 //
 // When the Retrier gives up it returns the last response as it came, its body
-// unread, or the last error. The responses before it are gone, their cookies and
-// their informational (1xx) responses, which httptrace has seen, included. If the
-// context ends while a call waits to be repeated, the error is the context's; the
-// error of the last attempt is in its chain too, and so is, for errors.As, an
-// interface{ Outcome() Outcome } that says what became of that attempt.
+// unread, or the last error. It does so too when that has opened the circuit of a
+// [Breaker] below, which would refuse an interactive call's retry. The responses
+// before it are gone, their cookies and their informational (1xx) responses, which
+// httptrace has seen, included. If the context ends while a call waits to be
+// repeated, the error is the context's; the error of the last attempt is in its
+// chain too, and so is, for errors.As, an interface{ Outcome() Outcome } that says
+// what became of that attempt.
 //
 // Denials that a [Limiter] below knows of are not slept on: the call goes back to
 // the Limiter's queue, where it keeps its place, and such a denial costs no
 // attempt, ten times a call; only of an API that neither says when nor has admitted
-// anything worth mentioning each costs one. A call of [PriorityBatch] waits for as
-// long as its context allows until an open circuit closes; nothing was sent, so
-// that costs no attempt either.
+// anything worth mentioning each costs one, and one that never admitted anything is
+// waited for no longer than after any other failure. A call of [PriorityBatch] waits
+// for as long as its context allows until an open circuit closes; nothing was sent,
+// so that costs no attempt either.
 //
 // OpenAI's and Anthropic's SDKs retry by themselves, and say so in the header
 // X-Stainless-Retry-Count. Their second and third tries are attempted once, the
