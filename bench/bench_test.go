@@ -86,15 +86,19 @@ func BenchmarkGET(b *testing.B)      { inMemory(b, "") }
 func BenchmarkPOST4KiB(b *testing.B) { inMemory(b, chat(4<<10)) }
 func BenchmarkPOST1MiB(b *testing.B) { inMemory(b, chat(1<<20)) }
 
-func BenchmarkPOST4KiBParallel(b *testing.B) {
+func BenchmarkPOST4KiBParallel(b *testing.B) { parallel(b, instant{}, "http://api.test"+endpoint, 1) }
+
+// parallel measures POSTs of 4 KiB for every contender, so many at once on each core.
+func parallel(b *testing.B, base http.RoundTripper, url string, perCore int) {
 	body := chat(4 << 10)
 	for _, c := range contenders {
 		b.Run(c.name, func(b *testing.B) {
-			rt := c.wrap(instant{})
+			rt := c.wrap(base)
 			b.ReportAllocs()
+			b.SetParallelism(perCore)
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					exchange(b, rt, "http://api.test"+endpoint, body)
+					exchange(b, rt, url, body)
 				}
 			})
 		})
@@ -113,7 +117,7 @@ func loopback(b *testing.B) (base *http.Transport, url string) {
 	}))
 	b.Cleanup(server.Close)
 	base = server.Client().Transport.(*http.Transport)
-	base.MaxIdleConnsPerHost = callers
+	base.MaxIdleConnsPerHost = perCore * runtime.GOMAXPROCS(0)
 	return base, server.URL + endpoint
 }
 
@@ -131,22 +135,10 @@ func BenchmarkPOST4KiBLoopback(b *testing.B) {
 	}
 }
 
-// callers is how many call at once, so that no core waits for the network.
-const callers = 32
+// perCore is how many call at once over loopback, so that no core waits for the network.
+const perCore = 16
 
 func BenchmarkPOST4KiBLoopbackParallel(b *testing.B) {
 	base, url := loopback(b)
-	body := chat(4 << 10)
-	for _, c := range contenders {
-		b.Run(c.name, func(b *testing.B) {
-			rt := c.wrap(base)
-			b.ReportAllocs()
-			b.SetParallelism((callers + runtime.GOMAXPROCS(0) - 1) / runtime.GOMAXPROCS(0))
-			b.RunParallel(func(pb *testing.PB) {
-				for pb.Next() {
-					exchange(b, rt, url, body)
-				}
-			})
-		})
-	}
+	parallel(b, base, url, perCore)
 }
