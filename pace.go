@@ -93,11 +93,6 @@ type pace struct {
 	since  instant // when the last streak ended
 	won    float64 // what was admitted since
 
-	from     instant // a denial, after which so many were admitted
-	passed   float64
-	proven   float64 // the most per second that was found so of late: no more than the limit
-	provenAt instant
-
 	before float64 // the rate, after the first denial of the last streak
 
 	// Of a key's.
@@ -111,7 +106,6 @@ const (
 	paceStreak = 3                // denials in a row: a window that is spent, not a rate that is too high
 	paceAsk    = time.Second / 2  // after such a streak one request asks, and waits twice as long after each further denial
 	paceGrowth = 0.05             // of the gain, per second
-	paceProof  = 16               // requests that were admitted after a denial prove a rate
 	paceFloor  = 1.0 / 30         // per second: a server is asked now and then
 	paceExpiry = 10 * time.Minute // without a denial
 )
@@ -127,10 +121,8 @@ func newPace(now instant, perSecond float64, since instant, won float64) *pace {
 
 // denied cuts the rate, which was measured as so many per second, or as what was
 // admitted on the whole if that is more: then few were sent of late because it was
-// known that none would be admitted. After a denial nothing is left of any burst, so
-// that what passes from then on is not more than the limit: it need not be cut below
-// that, however often single requests are denied, for what they are. The denials of one
-// round trip count once: it tells whether this is the first.
+// known that none would be admitted. The denials of one round trip count once: it
+// tells whether this is the first.
 func (p *pace) denied(now, sent instant, perSecond float64) bool {
 	if !p.cut.IsZero() && !sent.After(p.cut) {
 		return false
@@ -138,8 +130,6 @@ func (p *pace) denied(now, sent instant, perSecond float64) bool {
 	r := min(max(perSecond, p.overall(now)), p.rate) * paceCut
 	if p.streak == 0 {
 		p.streaks++
-		p.prove(now)
-		r = max(r, min(p.proven*paceCut, p.rate))
 	}
 	if p.streak++; p.streak >= paceStreak {
 		r = min(r, 1/(paceAsk.Seconds()*float64(int(1)<<min(p.streak-paceStreak, 16))))
@@ -152,23 +142,9 @@ func (p *pace) denied(now, sent instant, perSecond float64) bool {
 	if !p.asking() {
 		p.gain = max(p.gain, gain)
 	}
-	if p.asking() || p.from.IsZero() {
-		p.from, p.passed, p.proven = now, 0, 0
-	}
 	p.cut = now
 	p.bucket.take(now, 1)
 	return true
-}
-
-// prove notes what was admitted per second from one denial to another.
-func (p *pace) prove(now instant) {
-	if p.passed < paceProof {
-		return
-	}
-	if r := p.passed / now.Sub(p.from).Seconds(); r > p.proven || now.Sub(p.provenAt) > meanwhile {
-		p.proven, p.provenAt = r, now
-	}
-	p.from, p.passed = now, 0
 }
 
 // asking tells whether a window is spent of which nobody knows the end, so that one
@@ -186,7 +162,6 @@ func (p *pace) admitted(now, sent instant) {
 	if sent.Before(p.cut) {
 		return
 	}
-	p.passed++
 	if !p.asking() {
 		p.streak = 0
 		return

@@ -258,27 +258,3 @@ func TestPaceIsForgotten(t *testing.T) {
 		}
 	}
 }
-
-// Where single requests are denied for what they are, cuts do not help: others pass at
-// the rate that was denied.
-func TestPaceIsNotCutBelowWhatPassedBetweenDenials(t *testing.T) {
-	p := newPace(at(0), 100, at(-1), 0)
-	now := 0.0
-	for range 20 {
-		for range 20 {
-			now += 1 / p.rate
-			p.admitted(at(now), at(now-0.001))
-		}
-		p.denied(at(now), at(now-0.001), p.rate)
-	}
-	if p.rate < 30 {
-		t.Errorf("of 21 one is denied, whatever the rate: %.1f a second, want about half of the 70 that passed", p.rate)
-	}
-	for range 2 {
-		now++
-		p.denied(at(now), at(now-0.5), p.rate)
-	}
-	if p.rate > 2 {
-		t.Errorf("once none passes: %.1f a second", p.rate)
-	}
-}
