@@ -38,8 +38,17 @@ type call struct {
 	denied atomic.Int64 // see deny
 	facts  bodyFacts    // what one pass over the request's body found
 
-	host string // as keys have it, of requests to url; set when the call is made, if at all
-	url  *url.URL
+	host string // as keys have it, if its URL has it so too; set when the call is made, or not at all
+}
+
+// isTo tells whether a request to u is known to go to the call's host: another layer
+// may have sent it elsewhere.
+func (c *call) isTo(u *url.URL) bool { return isHost(c.host, u) }
+
+// isHost tells whether host, as keys have it, is just what u says.
+func isHost(host string, u *url.URL) bool {
+	n := len(u.Scheme)
+	return len(host) == n+len("://")+len(u.Host) && host[:n] == u.Scheme && host[n+len("://"):] == u.Host
 }
 
 // hold notes for how long in all the call has been held. Copies of its request may
@@ -128,11 +137,11 @@ func attemptOf(ctx context.Context) *attempt {
 	return a
 }
 
-// shutAt tells whether the circuit that the attempt belongs to is known to refuse
-// another at t.
-func (a *attempt) shutAt(t time.Time) bool {
+// shutAt tells whether the circuit that v came through is known to refuse another
+// request at t.
+func (a *attempt) shutAt(t time.Time, v *verdict) bool {
 	p := a.gate.Load()
-	return p != nil && p.circuit.shutAt(t)
+	return p != nil && p.shutAt(t, v)
 }
 
 // roleAll is what is taken of an attempt that is over.
@@ -193,10 +202,12 @@ type verdict struct {
 // denial is what a Limiter knows of a denial.
 type denial struct {
 	readmit  time.Time     // when it would admit the call again
-	hopeless bool          // the server did not say when, and either it admitted nothing worth mentioning, or
-	apart    bool          // again and again it admits others between the denials of this call
-	never    bool          // or it never admitted anything at all
 	patience time.Duration // the Limiter's MaxWait, not positive if it holds nobody
+
+	// If the server said nothing of when.
+	hopeless bool // it admits next to nothing, or this call apart from others
+	apart    bool // it admits others, and never what it has denied
+	never    bool // it never admitted anything
 }
 
 // judged is a context that carries a verdict.
@@ -241,9 +252,8 @@ func sameError(err, other error) bool {
 	return t == reflect.TypeOf(other) && (t == nil || t.Comparable()) && err == other
 }
 
-// deliver makes v the verdict on resp or err. A response's Request becomes req, unless
-// the base sent another, in all but the context if that is not the attempt's, which
-// carries v already.
+// deliver makes v the verdict on resp or err. A response carries it in the context of
+// its Request: that is req, whose attempt has the verdict, or else what handBack makes.
 func deliver(a *attempt, req *http.Request, resp *http.Response, err error, v *verdict) {
 	v.resp, v.err = resp, err
 	if a != nil {

@@ -68,14 +68,14 @@ func TestDenialWithoutHeadersThatTheLastOnesExplainFindsNoNewRate(t *testing.T) 
 	})
 }
 
-func TestRetryAfterOfNothingIsAPermission(t *testing.T) {
+func TestRetryAfterOfNothingIsAPermissionForOnce(t *testing.T) {
 	for _, header := range [][2]string{
 		{"Retry-After", "0"}, {"Retry-After-Ms", "0"}, {"Retry-After", "Sat, 01 Jan 2000 00:00:00 GMT"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			soon()
 			base := serverWith(429)
-			base.header = header[:]
+			base.header, base.delay = header[:], time.Millisecond
 			rt := &Limiter{Base: base}
 			ctx, cancel := context.WithTimeout(t.Context(), 250*time.Millisecond)
 			defer cancel()
@@ -83,6 +83,9 @@ func TestRetryAfterOfNothingIsAPermission(t *testing.T) {
 				if status, err := send(t, rt, get(t, "a.example").WithContext(ctx)); status != 429 {
 					t.Errorf("%s: %d, %v", header, status, err)
 				}
+			}
+			if status, err := send(t, rt, get(t, "a.example").WithContext(ctx)); status != 0 {
+				t.Errorf("%s, once more: %d, %v, want none at once", header, status, err)
 			}
 		})
 	}

@@ -212,9 +212,9 @@ const (
 )
 
 // tally is how a circuit counts the call that v speaks of. One that cannot be sent
-// as it is says nothing of the server.
+// as it is says nothing of the server, nor does one that never came to it.
 func (v *verdict) tally() tally {
-	if v.err != nil && malformed(v.err) {
+	if v.err != nil && malformed(v.err) || v.unasked {
 		return tallyIgnored
 	}
 	return tallyOf(v.Class)

@@ -413,3 +413,29 @@ func TestAnswerThatOpensTheCircuitIsReturnedWhenNoRetryWouldPassIt(t *testing.T)
 		}
 	})
 }
+
+func TestCircuitThatAnAnswerDidNotComeThroughIsNotAskedAboutItsRetry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		spareAnswers := 0
+		first := &Breaker{Failures: 1, Pause: 10 * time.Second, Base: serverWith(503)}
+		spare := &Breaker{Pause: 10 * time.Second, Base: breakerBase(func(req *http.Request) (*http.Response, error) {
+			if spareAnswers++; spareAnswers == 1 {
+				return answer(req, 503), nil
+			}
+			return answer(req, 200), nil
+		})}
+		rt := &Retrier{Base: breakerBase(func(req *http.Request) (*http.Response, error) {
+			resp, err := first.RoundTrip(req)
+			if err == nil && resp.StatusCode < 500 {
+				return resp, nil
+			}
+			if err == nil {
+				resp.Body.Close()
+			}
+			return spare.RoundTrip(req)
+		})}
+		if status, err := send(t, rt, get(t, "a.example")); status != 200 {
+			t.Errorf("%d, %v after %d answers of the spare", status, err, spareAnswers)
+		}
+	})
+}

@@ -127,13 +127,6 @@ func (c *circuit) stateAt(now time.Time) State {
 	return c.state
 }
 
-// shutAt tells whether the circuit is open, and will be at t.
-func (c *circuit) shutAt(t time.Time) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.state == StateOpen && t.Before(c.notBefore)
-}
-
 // refusalLocked is why a request may not be sent now, or nil.
 func (c *circuit) refusalLocked(now time.Time) error {
 	switch {
@@ -249,6 +242,7 @@ type pass struct {
 	done    func(error) // of a probe; nil if it entered a closed circuit
 	entered bool        // it was sent, so it counts when it ends
 	left    bool        // it ended
+	said    *verdict    // with that
 	expired bool        // of a probe: its slot was taken back
 }
 
@@ -358,10 +352,18 @@ func (p *pass) freeSlotLocked() {
 
 // leave counts the request as it ends, and tells when it was sent, if it was.
 func (p *pass) leave(now time.Time, v *verdict) (sent time.Time, ok bool) {
-	c := p.circuit
+	c, t := p.circuit, v.tally()
+	deadline := time.Time{}
+	if v.Class == ClassTimeout && v.err != nil {
+		deadline, _ = p.req.Context().Deadline()
+	}
 	c.mu.Lock()
 	sent, ok = p.sent, p.entered
-	moved := p.leaveLocked(now, p.tally(v), v.RetryAt)
+	if !deadline.IsZero() && deadline.Sub(sent) < leastTime {
+		t = tallyIgnored
+	}
+	p.said = v
+	moved := p.leaveLocked(now, t, v.RetryAt)
 	c.mu.Unlock()
 	p.tell(moved)
 	return sent, ok
@@ -371,14 +373,13 @@ func (p *pass) leave(now time.Time, v *verdict) (sent time.Time, ok bool) {
 // anything of the server.
 const leastTime = 10 * time.Millisecond
 
-// tally is how the circuit counts the request as it ends.
-func (p *pass) tally(v *verdict) tally {
-	if v.Class == ClassTimeout && v.err != nil {
-		if deadline, has := p.req.Context().Deadline(); has && deadline.Sub(p.sent) < leastTime {
-			return tallyIgnored
-		}
-	}
-	return v.tally()
+// shutAt tells whether it was v that the request ended with, and the circuit is open,
+// and will be at t.
+func (p *pass) shutAt(t time.Time, v *verdict) bool {
+	c := p.circuit
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return p.said == v && c.state == StateOpen && t.Before(c.notBefore)
 }
 
 func (p *pass) leaveLocked(now time.Time, t tally, retryAt time.Time) StateInfo {

@@ -66,6 +66,7 @@ type Outcome struct {
 	Class     Class
 	Retryable bool      // the identical request may succeed later, judged from the response alone
 	stated    bool      // RetryAt is the response's own word, not only the reset of a quota
+	unasked   bool      // a cache has answered, which has nothing: it says nothing of the server
 	RetryAt   time.Time // when the server asks to come back; zero if it did not say
 	Quotas    []Quota   // what the headers say is left, or those that the body quotes
 
@@ -205,7 +206,7 @@ func (o *Outcome) classify(ctx context.Context, now time.Time, resp *http.Respon
 	o.RequestID = firstOf(o.RequestID, b.requestID)
 	o.Class, o.Retryable = judge(resp.StatusCode, &h, &b)
 	if resp.StatusCode == http.StatusGatewayTimeout && cacheOnly(resp.Request) {
-		o.Class, o.Retryable = ClassNotFound, false
+		o.Retryable, o.unasked = false, true
 	}
 	throttled := o.Class == ClassRateLimited || o.Class == ClassQuotaExhausted
 	if d, stated, ok := delayOf(&h, &b, throttled); ok {

@@ -101,8 +101,8 @@ func (l *ledger) deny(now instant, c *claim, a *ending, spoken []*budget, stated
 		return
 	}
 	p := l.slow(now, c)
-	if stated || a.stated && p.streak == 1 {
-		p.refund() // one may go at the time that the server named; now, if it says that once
+	if stated || a.stated && p.cut == now && p.streak == 1 && p.streaks == 1 {
+		p.refund() // one may go at the time that the server named; now, if it says so the first time
 	}
 }
 

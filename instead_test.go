@@ -2,6 +2,7 @@ package steadyhttp
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"testing"
 	"time"
@@ -53,5 +54,35 @@ func TestRequestThatTheBaseSentInsteadStaysWithItsResponse(t *testing.T) {
 			}
 			resp.Body.Close()
 		}
+	}
+}
+
+func TestRequestThatTheBaseSentInsteadHasTheCallersBody(t *testing.T) {
+	base := roundTripFunc(func(req *http.Request) (*http.Response, error) {
+		sent := req.Clone(req.Context())
+		sent.Header.Set("Authorization", "Bearer of-the-base")
+		io.Copy(io.Discard, req.Body)
+		closeBody(req)
+		return answer(sent, 200), nil
+	})
+	req := postChat(t, chatCall)
+	req.Body, req.GetBody = io.NopCloser(struct{ io.Reader }{req.Body}), func() (io.ReadCloser, error) { return nil, io.EOF } // is lent
+	resp, err := (&Retrier{Base: base}).RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := resp.Request.GetBody(); resp.Request.Body != req.Body || err != io.EOF {
+		t.Errorf("the body is a %T, GetBody says %v", resp.Request.Body, err)
+	}
+}
+
+func TestTraceIsNotInTheContextOfARequestThatTheBaseSentInstead(t *testing.T) {
+	rt := Traced(roundTripFunc(func(req *http.Request) (*http.Response, error) {
+		sent := req.Clone(req.Context())
+		return answer(sent, 200), nil
+	}), &Trace{Attempted: func(AttemptInfo) {}})
+	resp, err := rt.RoundTrip(getModels(t))
+	if err != nil || traceOf(resp.Request.Context()) != nil {
+		t.Errorf("%v: whoever goes on with that context is traced twice", err)
 	}
 }

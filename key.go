@@ -145,7 +145,7 @@ func appendHost(b []byte, req *http.Request) []byte {
 	if req.URL == nil || req.URL.Host == "" {
 		return b
 	}
-	if a, _ := req.Context().(*attempt); a != nil && a.call.url == req.URL {
+	if a, _ := req.Context().(*attempt); a != nil && a.call.isTo(req.URL) {
 		return append(b, a.call.host...)
 	}
 	if isPlain(req.URL.Scheme, "") && isPlain(req.URL.Host, defaultPort(req.URL.Scheme)) { // most are

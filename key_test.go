@@ -254,3 +254,39 @@ func BenchmarkRequestKey(b *testing.B) {
 		})
 	}
 }
+
+func TestRequestThatIsSentElsewhereHasTheKeyOfThatHost(t *testing.T) {
+	byHost := roundTripFunc(func(req *http.Request) (*http.Response, error) {
+		if req.URL.Host == "b.example" {
+			return answer(req, 500), nil
+		}
+		return answer(req, 200), nil
+	})
+	b := &Breaker{Failures: 1, Base: &Limiter{Base: &Classifier{Base: byHost}}}
+	elsewhere := roundTripFunc(func(req *http.Request) (*http.Response, error) {
+		moved := *req
+		moved.URL.Host = "b.example" // in place, which breaks the contract and is done
+		return b.RoundTrip(&moved)
+	})
+	for name, call := range map[string]func(){
+		"a request is used again": func() {
+			resp, err := (&Retrier{Base: b}).RoundTrip(get(t, "a.example"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			again := resp.Request
+			again.URL.Host = "b.example"
+			if got := HostKey(again); got != "https://b.example" {
+				t.Errorf("key %q", got)
+			}
+			send(t, &Retrier{MaxAttempts: 1, Base: b}, again)
+		},
+		"a layer between": func() { send(t, &Retrier{MaxAttempts: 1, Base: elsewhere}, get(t, "a.example")) },
+	} {
+		b.circuits = lru[*circuit]{make: b.circuits.make, busy: b.circuits.busy}
+		call()
+		if a, other := b.State(get(t, "a.example")), b.State(get(t, "b.example")); a != StateClosed || other != StateOpen {
+			t.Errorf("%s: the circuit of the one host is %v, that of the failing one %v", name, a, other)
+		}
+	}
+}

@@ -185,21 +185,22 @@ func (q *queue) queued() int {
 // heldUntil is when the last hold of the whole key ends.
 func (q *queue) heldUntil() time.Time { return time.Unix(0, q.ledger.heldUntil.Load()) }
 
-// readmit is what the denial of w, of which the server said nothing else, comes to, and
-// whether others were admitted since its call was denied before.
-func (q *queue) readmit(now time.Time, w *waiter) (d denial, contrary bool) {
+// readmit is what the denial of w comes to, and whether others were admitted since its
+// call was denied before. It is wordless if the server said no more than that.
+func (q *queue) readmit(now time.Time, w *waiter, wordless bool) (d denial, contrary bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	c := claim{cost: w.claim.cost, route: w.claim.route, batch: w.claim.batch}
 	l, place := q.placeLocked(c.route.scope(), w.order)
 	i := q.ledger.epoch.now(now)
-	odds, apart := q.ledger.oddsOf(i, c.route), q.ledger.forWhatItIs(i, &w.claim)
-	return denial{
-		readmit:  later(now, q.ledger.when(now, l.ahead(place), &c)),
-		hopeless: !odds.good() || apart,
-		apart:    apart,
-		never:    odds.never(),
-	}, q.ledger.contrary(i, &w.claim)
+	d.readmit = later(now, q.ledger.when(now, l.ahead(place), &c))
+	if wordless {
+		odds := q.ledger.oddsOf(i, c.route)
+		d.apart = q.ledger.forWhatItIs(i, &w.claim)
+		d.hopeless = d.apart || !odds.good()
+		d.never = odds.never() && (c.route == nil || c.route.won == 0)
+	}
+	return d, q.ledger.contrary(i, &w.claim)
 }
 
 // tick is what the timer calls.

@@ -121,7 +121,7 @@ func (l *Limiter) roundTrip(req *http.Request, now time.Time) (*http.Response, e
 	ended := v.now()
 	var learned []Quota
 	if s.queue != nil {
-		learned = s.settle(ended, v)
+		learned = s.settleClaim(ended, v)
 	}
 	if v.Class != ClassRefused {
 		report(s.attempt, s.out, &v.Outcome, err, now, ended)
@@ -180,7 +180,7 @@ func (s *stay) admit(now time.Time) (time.Time, error) {
 	w := waiters.Get().(*waiter)
 	expected, refusal := s.queue.admit(now, s.key, w, &request{
 		cost:     s.costOf(s.out, s.queue),
-		route:    s.routeOf(s.out),
+		route:    s.knownRouteOf(s.out),
 		batch:    priorityOf(ctx) == PriorityBatch,
 		began:    a.began,
 		denied:   denied,
@@ -245,9 +245,9 @@ func wait(req *http.Request, a *attempt, w *waiter) error {
 	}
 }
 
-// settle ends the claim with what came back, and returns the quotas if they changed in
+// settleClaim ends the claim with what came back, and returns the quotas if they changed in
 // kind. To a denial it adds when the request would be admitted again.
-func (s *stay) settle(now time.Time, v *verdict) (learned []Quota) {
+func (s *stay) settleClaim(now time.Time, v *verdict) (learned []Quota) {
 	end := ending{Outcome: v.Outcome, unsent: v.Class == ClassRefused || v.err != nil && unsent(v.err) && !unsent(context.Cause(s.out.Context()))}
 	for i := range v.Quotas {
 		if !v.Quotas[i].absolute.IsZero() {
@@ -259,11 +259,8 @@ func (s *stay) settle(now time.Time, v *verdict) (learned []Quota) {
 	s.waiter = nil
 	learned = s.queue.settle(now, s.key, w, &end)
 	if v.Class == ClassRateLimited && v.resp != nil && !s.Observe {
-		d, contrary := s.queue.readmit(now, w)
+		d, contrary := s.queue.readmit(now, w, !v.RetryAt.After(now) && len(v.Quotas) == 0)
 		s.attempt.deny(now, contrary)
-		if v.RetryAt.After(now) || len(v.Quotas) > 0 {
-			d.hopeless, d.apart, d.never = false, false, false
-		}
 		d.patience = s.maxWait()
 		v.paced = &d
 	}

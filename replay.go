@@ -112,6 +112,12 @@ func (l *loan) lend(body io.ReadCloser, length int64, getBody func() (io.ReadClo
 	return &l.first
 }
 
+// isOf tells whether req has the body on loan.
+func (l *loan) isOf(req *http.Request) bool {
+	b, _ := req.Body.(*lentBody)
+	return b != nil && b.loan == l
+}
+
 // end takes the body back. It is closed as soon as nobody reads it any more.
 func (l *loan) end() {
 	l.mu.Lock()

@@ -173,24 +173,37 @@ func TestBackoffStaysWithinItsBounds(t *testing.T) {
 	}
 }
 
-func TestCacheThatHasNothingIsNoFailureOfTheServer(t *testing.T) {
+func TestCacheThatHasNothingSaysNothingOfTheServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		base := &repliesBase{replies: []reply{replyWith(504)}}
-		rt := NewTransport(base)
+		b := &Breaker{Failures: 4, Base: &Limiter{Base: &Classifier{Base: base}}}
+		rt := &Retrier{Base: b}
+		cached := getModels(t)
+		cached.Header.Set("Cache-Control", "max-stale=60, Only-If-Cached")
 		for n := 1; n <= 30; n++ {
-			req := getModels(t)
-			req.Header.Set("Cache-Control", "max-stale=60, Only-If-Cached")
-			resp, err := rt.RoundTrip(req)
+			resp, err := rt.RoundTrip(cached)
 			if err != nil || resp.StatusCode != 504 || base.sent() != n {
 				t.Fatalf("call %d: %v, %v, %d requests in all", n, resp, err, base.sent())
 			}
-			if o := OutcomeOf(resp, nil); o.Class != ClassNotFound || o.Retryable {
+			if o := OutcomeOf(resp, nil); o.Class != ClassTimeout || o.Retryable {
 				t.Errorf("outcome %+v", o)
 			}
 			resp.Body.Close()
 		}
-		if resp, err := rt.RoundTrip(getModels(t)); err != nil || OutcomeOf(resp, nil).Class != ClassTimeout || base.sent() != 34 {
-			t.Errorf("without that header: %v, %v, %d requests in all", resp, err, base.sent())
+		if s := b.State(cached); s != StateClosed {
+			t.Errorf("after 30 of them: %v", s)
+		}
+		for range 4 {
+			send(t, &Retrier{MaxAttempts: 1, Base: b}, getModels(t))
+			send(t, rt, cached)
+		}
+		if s := b.State(cached); s != StateOpen {
+			t.Errorf("after 4 failures, with one of them behind each: %v", s)
+		}
+		time.Sleep(2 * time.Second)
+		send(t, rt, cached)
+		if s := b.State(cached); s == StateClosed {
+			t.Error("one of them has closed the circuit")
 		}
 	})
 }

@@ -144,9 +144,8 @@ type knownRoute struct {
 	id           uint64
 }
 
-// routeOf is what the function of that name says of req. What it said of the first route
-// is remembered: many programs have one.
-func (l *Limiter) routeOf(req *http.Request) uint64 {
+// knownRouteOf is routeOf, which remembers the first route: many programs have one.
+func (l *Limiter) knownRouteOf(req *http.Request) uint64 {
 	k := l.usual.Load()
 	if k != nil && req.URL != nil && k.path == req.URL.Path && k.method == req.Method {
 		return k.id

@@ -110,7 +110,10 @@ func (s *series) heldBack() bool {
 func (s *series) newAttempt(now time.Time) *attempt {
 	a := &attempt{Context: plain(s.req.Context()), number: int(s.sent) + 1}
 	if s.attempt == nil {
-		a.own.began, a.own.host, a.own.url = now, s.hostKey, s.req.URL
+		a.own.began = now
+		if isHost(s.hostKey, s.req.URL) {
+			a.own.host = s.hostKey
+		}
 		s.call = &a.own
 	}
 	a.call = s.call
@@ -166,7 +169,7 @@ func (s *series) next() bool {
 	}
 	switch { // the body is taken away from the last attempt at the end, for it may be the last
 	case !p.again,
-		!s.batch && s.attempt.shutAt(p.at), // what the server said is worth more than an OpenError
+		!s.batch && s.attempt.shutAt(p.at, s.verdict), // what the server said is worth more than an OpenError
 		!may,
 		unsure && s.loan == nil && !s.namesModel(),
 		p.charged && !s.takeShare(),
@@ -362,6 +365,9 @@ func (s *series) finish() (*http.Response, error) {
 	noticeAtRead(s.req, s.resp)
 	if s.other || s.attempt.timeout != nil {
 		handBack(s.req, s.resp, s.verdict)
+		if r := s.resp.Request; s.loan != nil && s.loan.isOf(r) {
+			r.Body, r.GetBody = s.req.Body, s.req.GetBody
+		}
 	} else {
 		s.attempt.finish(s.out, s.resp, s.verdict)
 	}

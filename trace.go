@@ -120,7 +120,9 @@ func (t *traced) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := ask(t.base, out)
 	if v := verdictOn(nil, resp, nil); v != nil {
 		handBack(req, resp, v)
-	} else if resp != nil && !instead(out, resp) {
+	} else if resp != nil && instead(out, resp) {
+		resp.Request = resp.Request.WithContext(plain(req.Context()))
+	} else if resp != nil {
 		resp.Request = req
 	}
 	return resp, err
