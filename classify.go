@@ -101,7 +101,8 @@ type Classifier struct {
 }
 
 // RoundTrip sends the request and reaches a verdict on what comes back, which
-// travels with it: [OutcomeOf] finds it there.
+// travels with it: [OutcomeOf] finds it there. To that end the response's Request has
+// a context of its own; else it is req, or what Base says it sent instead.
 func (c *Classifier) RoundTrip(req *http.Request) (*http.Response, error) {
 	return c.roundTrip(req, time.Now())
 }
