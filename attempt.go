@@ -280,8 +280,8 @@ func settle(a *attempt, req *http.Request, resp *http.Response, err error) *verd
 	return v
 }
 
-// classify makes o, which is zero, what Classify says of what came of an attempt, whose AttemptTimeout
-// is not that of an error's body.
+// classify makes o, which is zero, what Classify says of what came of an attempt, whose
+// AttemptTimeout is not that of an error's body.
 func (a *attempt) classify(o *Outcome, req *http.Request, resp *http.Response, err error, now time.Time) {
 	if err != nil {
 		*o = classifyEnded(req.Context(), err)

@@ -218,24 +218,36 @@ func TestSimulation(t *testing.T) {
 		}
 	}
 	printf("%-26s %8s %9s %7s %8s %8s\n", "server", "x ideal", "denied", "failed", "p50 s", "p99 s")
-	for i, s := range scenarios() {
-		for _, seed := range seeds {
-			p := scenarios()[i].provider
-			if !*full {
-				of := scenarios()[i]
-				s.job.calls, s.maxDenied, s.maxTime = 2_500, 4*of.maxDenied, 1+4*(of.maxTime-1)
-			}
-			ideal := p.Ideal(s.job.calls, s.job.workers, s.each)
-			if s.job.burst > 0 { // the last call begins no earlier
-				ideal = max(ideal, time.Duration(s.job.calls/s.job.burst-1)*s.job.every+p.Latency)
-			}
-			o := simulate(t, s.job, p, seed)
-			x := o.took.Seconds() / ideal.Seconds()
-			printf("%-26s %8.4f %8.3f%% %7d %8.2f %8.2f\n", s.name, x, 100*o.deniedShare(), o.failed, o.p50.Seconds(), o.p99.Seconds())
-			if o.failed > 0 || x > s.maxTime || o.deniedShare() > s.maxDenied {
-				t.Errorf("%s, seed %d: %d failed, %.3f x ideal (at most %.3f), %.3f%% denied (at most %.3f%%)",
-					s.name, seed, o.failed, x, s.maxTime, 100*o.deniedShare(), 100*s.maxDenied)
-			}
+	each := func(name string, run func(t *testing.T)) {
+		if *full { // a table, in its order
+			run(t)
+			return
 		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			run(t)
+		})
+	}
+	for i, s := range scenarios() {
+		each(s.name, func(t *testing.T) {
+			for _, seed := range seeds {
+				p := scenarios()[i].provider
+				if !*full {
+					of := scenarios()[i]
+					s.job.calls, s.maxDenied, s.maxTime = 2_500, 4*of.maxDenied, 1+4*(of.maxTime-1)
+				}
+				ideal := p.Ideal(s.job.calls, s.job.workers, s.each)
+				if s.job.burst > 0 { // the last call begins no earlier
+					ideal = max(ideal, time.Duration(s.job.calls/s.job.burst-1)*s.job.every+p.Latency)
+				}
+				o := simulate(t, s.job, p, seed)
+				x := o.took.Seconds() / ideal.Seconds()
+				printf("%-26s %8.4f %8.3f%% %7d %8.2f %8.2f\n", s.name, x, 100*o.deniedShare(), o.failed, o.p50.Seconds(), o.p99.Seconds())
+				if o.failed > 0 || x > s.maxTime || o.deniedShare() > s.maxDenied {
+					t.Errorf("%s, seed %d: %d failed, %.3f x ideal (at most %.3f), %.3f%% denied (at most %.3f%%)",
+						s.name, seed, o.failed, x, s.maxTime, 100*o.deniedShare(), 100*s.maxDenied)
+				}
+			}
+		})
 	}
 }
