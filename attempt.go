@@ -133,6 +133,9 @@ func (a *attempt) Value(key any) any {
 // attemptOf is the attempt that a request with ctx belongs to; nil if there is none, or
 // it is over.
 func attemptOf(ctx context.Context) *attempt {
+	if a, _ := ctx.(*attempt); a != nil && !a.over() {
+		return a
+	}
 	a, _ := ctx.Value(attemptKey{}).(*attempt)
 	return a
 }
@@ -271,6 +274,9 @@ func deliver(a *attempt, req *http.Request, resp *http.Response, err error, v *v
 // settle returns the verdict on what the base answered, reaching it now with
 // Classify if no Classifier has. Layers call it once their base has returned.
 func settle(a *attempt, req *http.Request, resp *http.Response, err error) *verdict {
+	if v := a.latest.Load(); v != nil && resp != nil && v.resp == resp && resp.Request == req {
+		return v
+	}
 	v := verdictOn(a, resp, err)
 	if v == nil {
 		v = new(verdict)

@@ -252,6 +252,13 @@ func (p *pass) arrive(now time.Time, enter bool) error {
 	c := p.circuit
 	c.mu.Lock()
 	p.epoch = c.epoch
+	if c.state == StateClosed { // as a rule
+		if enter {
+			p.entered, p.sent = true, now
+		}
+		c.mu.Unlock()
+		return nil
+	}
 	moved, err := StateInfo{}, c.refusalLocked(now)
 	if enter && err == nil {
 		moved, err = p.claimLocked(now)
@@ -266,6 +273,11 @@ func (p *pass) arrive(now time.Time, enter bool) error {
 func (p *pass) enter(now time.Time) error {
 	c := p.circuit
 	c.mu.Lock()
+	if c.state == StateClosed && p.epoch == c.epoch && !p.left { // as a rule
+		p.entered, p.sent = true, now
+		c.mu.Unlock()
+		return nil
+	}
 	moved, err := p.enterLocked(now)
 	c.mu.Unlock()
 	p.tell(moved)

@@ -47,7 +47,7 @@ func appendCredential(b []byte, req *http.Request) []byte {
 			switch {
 			case value == "":
 			case name == "Authorization":
-				d = d.with(name).withStable(value)
+				d = d.withAuthorization(value)
 			default:
 				d = d.with(name).with(value)
 			}
@@ -69,16 +69,18 @@ func appendCredential(b []byte, req *http.Request) []byte {
 	return d.append(b)
 }
 
-// withStable is d with what of an Authorization stays the same from request to
+// bearerDigest is that of a bearer token's name, which most credentials begin with.
+var bearerDigest = digest(0).with("Authorization").with("bearer")
+
+// withAuthorization is d with what of an Authorization stays the same from request to
 // request.
-func (d digest) withStable(value string) digest {
-	const bearer = "Bearer "
-	if strings.HasPrefix(value, bearer) && len(value) > len(bearer) && value[len(bearer)] != ' ' && !strings.Contains(value, "redential=") {
-		return d.with("bearer").with(value[len(bearer):]) // most are
-	}
+func (d digest) withAuthorization(value string) digest {
 	scheme, rest, _ := strings.Cut(strings.TrimLeft(value, " "), " ")
-	scheme, rest = strings.ToLower(scheme), strings.TrimLeft(rest, " ")
-	d = d.with(scheme)
+	if rest = strings.TrimLeft(rest, " "); d == 0 && scheme == "Bearer" {
+		return bearerDigest.with(rest)
+	}
+	scheme = strings.ToLower(scheme)
+	d = d.with("Authorization").with(scheme)
 	stable := signingSchemes[scheme]
 	if stable == nil {
 		if strings.Contains(rest, "redential=") {

@@ -50,6 +50,14 @@ func (c *lru[V]) get(key []byte) *lruEntry[V] {
 	return e
 }
 
+// latest is the entry that was used last; nil if there is none.
+func (c *lru[V]) latest() *lruEntry[V] {
+	c.mu.Lock()
+	e := c.recent.front
+	c.mu.Unlock()
+	return e
+}
+
 // useLocked returns the entry of key, made if it is missing, as the most recent.
 func (c *lru[V]) useLocked(key []byte) *lruEntry[V] {
 	if e := c.recent.front; e != nil && e.key == string(key) { // most programs use one

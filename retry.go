@@ -3,6 +3,7 @@ package steadyhttp
 import (
 	"context"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 )
@@ -115,9 +116,16 @@ func (r *Retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 // CloseIdleConnections forwards to Base. No failure does.
 func (r *Retrier) CloseIdleConnections() { closeIdle(r.Base) }
 
+func (r *Retrier) init() {
+	r.hosts.make = func(key string) *retryShare { return &retryShare{literal: !strings.ContainsAny(key, "%~")} }
+}
+
 // hostOf returns the share of the host that req goes to, and the host's key.
 func (r *Retrier) hostOf(req *http.Request) (*retryShare, string) {
-	r.once.Do(func() { r.hosts.make = func(string) *retryShare { return new(retryShare) } })
+	r.once.Do(r.init)
+	if e := r.hosts.latest(); e != nil && e.value.literal && isHost(e.key, req.URL) { // most programs use one
+		return e.value, e.key
+	}
 	var buf [keyBuf]byte
 	e := r.hosts.get(appendHost(buf[:0], req))
 	return e.value, e.key

@@ -25,6 +25,8 @@ const (
 // failures among them, so that a server in trouble is not hit much harder than
 // it would be without retries.
 type retryShare struct {
+	literal bool // the host's key says just what a URL to it does
+
 	waiting   atomic.Int32 // calls that wait for a circuit to close
 	successes atomic.Int32 // in a row, as far as wellAfter
 
