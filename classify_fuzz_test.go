@@ -139,7 +139,7 @@ func FuzzDelay(f *testing.F) {
 		if d, _ := parseMillis(s); d < 0 {
 			t.Errorf("milliseconds: %v", d)
 		}
-		if d, ok := delayInText(s); d < 0 || !ok && d != 0 {
+		if d, ok := delayInText(s, clock{}); d < 0 || !ok && d != 0 {
 			t.Errorf("in the text: %v, %t", d, ok)
 		}
 		if d, resolution, rest, ok := scanDuration(s); d < 0 || ok && (resolution <= 0 || len(rest) >= len(s)) {

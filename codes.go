@@ -16,14 +16,15 @@ func (s classSet) has(c Class) bool { return s&(1<<c) != 0 }
 
 // What a code or phrase may overrule: a set of what the status alone says.
 var (
-	anyStatus    = ^classSet(0)
-	vagueStatus  = setOf(ClassInvalidRequest, ClassClientError)                      // 400, 422, …
-	inputStatus  = vagueStatus | setOf(ClassPermission, ClassServerError)            // where an input that is too long ends up
-	busyStatus   = vagueStatus | setOf(ClassServerError, ClassRateLimited)           // where an overload does
-	lateStatus   = vagueStatus | setOf(ClassServerError, ClassOverloaded)            // where a timeout does
-	moneyStatus  = anyStatus &^ setOf(ClassNotFound, ClassConflict, ClassTimeout)    // where an empty account does
-	brokeStatus  = setOf(ClassQuotaExhausted)                                        // 402
-	deniedStatus = vagueStatus | setOf(ClassPermission, ClassAuth, ClassRateLimited) // where a filter does
+	anyStatus     = ^classSet(0)
+	vagueStatus   = setOf(ClassInvalidRequest, ClassClientError)                      // 400, 422, …
+	inputStatus   = vagueStatus | setOf(ClassPermission, ClassServerError)            // where an input that is too long ends up
+	busyStatus    = vagueStatus | setOf(ClassServerError, ClassRateLimited)           // where an overload does
+	lateStatus    = vagueStatus | setOf(ClassServerError, ClassOverloaded)            // where a timeout does
+	moneyStatus   = anyStatus &^ setOf(ClassNotFound, ClassConflict, ClassTimeout)    // where an empty account does
+	brokeStatus   = setOf(ClassQuotaExhausted)                                        // 402
+	deniedOrVague = vagueStatus | setOf(ClassPermission)                              // where a rate limit does
+	deniedStatus  = vagueStatus | setOf(ClassPermission, ClassAuth, ClassRateLimited) // where a filter does
 )
 
 // codeRow says what the codes and types in a row mean. Words are separated as in
@@ -51,7 +52,7 @@ var codeRows = []codeRow{
 		organization_usage_limit_exceeded project_usage_limit_exceeded usage_limit_reached usage_limit_exceeded
 		usage_cap_exceeded uri:usage-capped daily daily_limit_exceeded daily_limit_exceeded_unreg daily_quota_exceeded
 		monthly_limit_exceeded monthly_quota_exceeded token_quota_reached ServiceQuotaExceededException
-		AllocationQuota.FreeTierOnly`},
+		AllocationQuota.FreeTierOnly access_denied_arrearage set_limit_exceeded public_api_billing_limit_exceeded`},
 	{ClassQuotaExhausted, setOf(ClassPermission), `request_limit_exceeded`}, // Salesforce: those of a day
 	{ClassContextLength, anyStatus, `
 		context_length_exceeded context_window_exceeded max_context_length_exceeded model_context_window_exceeded
@@ -60,7 +61,9 @@ var codeRows = []codeRow{
 	{ClassContentPolicy, anyStatus, `
 		content_policy content_policy_violation content_filter content_filtered content_blocked
 		prompt_injection_detected ResponsibleAIPolicyViolation moderation moderation_blocked content_moderation
-		DataInspectionFailed prohibited_content unsafe_content sensitive_content safety guardrail_intervened`},
+		DataInspectionFailed prohibited_content unsafe_content sensitive_content safety guardrail_intervened
+		SensitiveContentDetected InputTextSensitiveContentDetected InputImageSensitiveContentDetected
+		OutputTextSensitiveContentDetected`},
 	{ClassOverloaded, anyStatus, `
 		overloaded server_is_overloaded server_overloaded model_overloaded engine_overloaded service_overload
 		queue_exceeded capacity_exceeded flex_tier_capacity_exceeded model_capacity_exhausted no_capacity
@@ -71,6 +74,7 @@ var codeRows = []codeRow{
 		throttling request_throttled EC2Throttled provisioned_throughput_exceeded request_limit_exceeded
 		bandwidth_limit_exceeded slow_down prior_request_not_complete user_rate_limit_exceeded user_rate_limit_exceeded_unreg
 		request_quota_exceeded token_quota_exceeded dynamic_request_limited dynamic_token_limited
+		concurrent_limit_exceeded sharing_rate_limit_exceeded
 		policies.ratelimit.QuotaViolation policies.ratelimit.SpikeArrestViolation
 		uri:quota-exceeded uri:abnormal-usage-detected uri:rate-limit-exceeded`},
 	{ClassRateLimited, inputStatus, `resource_exhausted limit_exceeded`},
@@ -86,13 +90,13 @@ var codeRows = []codeRow{
 		unsupported_country_region_territory service_disabled`},
 	{ClassNotFound, vagueStatus, `
 		not_found model_not_found deployment_not_found resource_not_found model_not_exist unknown_model`},
-	{ClassConflict, vagueStatus, `transaction_conflict transaction_in_progress conditional_request_conflict operation_aborted`},
+	{ClassConflict, vagueStatus, `unable_to_lock_row transaction_conflict transaction_in_progress conditional_request_conflict operation_aborted`},
 	{ClassClientError, brokeStatus, `card card_declined`}, // the payment that was asked for failed, not that of the API
 }
 
 // locks are codes of a conflict that ends by itself.
 var locks = codeSet(`
-	lock_timeout idempotency_key_in_use resource_locked transaction_conflict transaction_in_progress
+	lock_timeout unable_to_lock_row idempotency_key_in_use resource_locked transaction_conflict transaction_in_progress
 	conditional_request_conflict operation_aborted aborted`)
 
 // codeIndex finds the rows that a code is in by its plain form.
@@ -190,6 +194,23 @@ var phraseRows = []phraseRow{
 	{ClassQuotaExhausted, moneyStatus, "monthly token limit exceeded", true},
 	{ClassQuotaExhausted, moneyStatus, "usage cap exceeded", true},
 	{ClassQuotaExhausted, moneyStatus, "limit: 0", true},
+	{ClassQuotaExhausted, moneyStatus, "credits are depleted", true},
+	{ClassQuotaExhausted, moneyStatus, "maximum credits exceeded", true},
+	{ClassQuotaExhausted, moneyStatus, "account balance is insufficient", true},
+	{ClassQuotaExhausted, moneyStatus, "paid balance is insufficient", true},
+	{ClassQuotaExhausted, moneyStatus, "account balance is negative", true},
+	{ClassQuotaExhausted, moneyStatus, "monthly spending cap", true},
+	{ClassQuotaExhausted, moneyStatus, "token quota is exceeded", true}, // Azure API Management
+	{ClassQuotaExhausted, moneyStatus, "out of extra usage", true},
+	{ClassQuotaExhausted, moneyStatus, "monthly rate limit", false},
+	{ClassQuotaExhausted, moneyStatus, "exceeded the monthly quota", false},
+	{ClassQuotaExhausted, moneyStatus, "monthly api call limit", false},
+	{ClassQuotaExhausted, moneyStatus, "monthly usage limit", false},
+	{ClassQuotaExhausted, moneyStatus, "weekly usage limit", false},
+	{ClassQuotaExhausted, moneyStatus, "limit for the current month", false},
+	{ClassQuotaExhausted, setOf(ClassClientError), "quota exceeded", true}, // DeepL, with 456
+	{ClassQuotaExhausted, moneyStatus, "余额不足", true},
+	{ClassQuotaExhausted, moneyStatus, "额度不足", true},
 
 	{ClassContextLength, inputStatus, "maximum context length", true},
 	{ClassContextLength, inputStatus, "max context length", true},
@@ -204,6 +225,15 @@ var phraseRows = []phraseRow{
 	{ClassContextLength, inputStatus, "input tokens exceeded", true},
 	{ClassContextLength, inputStatus, "exceeds the maximum number of tokens", true},
 	{ClassContextLength, inputStatus, "number of input tokens exceeds", true},
+	{ClassContextLength, vagueStatus, "model's context length", true}, // SGLang
+	{ClassContextLength, vagueStatus, "context length of only", true}, // LM Studio
+	{ClassContextLength, vagueStatus, "maximum model length", true},   // vLLM
+	{ClassContextLength, vagueStatus, "maximum prompt length", true},  // xAI
+	{ClassContextLength, vagueStatus, "model token limit", true},      // Moonshot
+	{ClassContextLength, vagueStatus, "input token count is", true},   // Vertex
+	{ClassContextLength, vagueStatus, "range of input length should be", true},
+	{ClassContextLength, vagueStatus, "prompt exceeds max length", true},
+	{ClassContextLength, vagueStatus, "inputs` tokens + `max_new_tokens` must be", true}, // TGI
 
 	{ClassInvalidRequest, moneyStatus, "larger than configured max", true}, // gRPC and Connect: resource_exhausted of a message's size
 
@@ -213,6 +243,8 @@ var phraseRows = []phraseRow{
 	{ClassContentPolicy, deniedStatus, "violating our usage policy", true},
 	{ClassContentPolicy, deniedStatus, "content filtering policy", true},
 	{ClassContentPolicy, deniedStatus, "content policy", true},
+	{ClassContentPolicy, deniedStatus, "content violates usage guidelines", true}, // xAI
+	{ClassContentPolicy, deniedStatus, "content exists risk", true},               // DeepSeek
 
 	{ClassOverloaded, busyStatus, "capacity temporarily exceeded", true},
 	{ClassOverloaded, busyStatus, "currently overloaded", true},
@@ -225,17 +257,20 @@ var phraseRows = []phraseRow{
 	{ClassAuth, vagueStatus, "invalid token", true},
 	{ClassPermission, vagueStatus, "user location is not supported", true},
 
-	{ClassRateLimited, setOf(ClassPermission), "secondary rate limit", true},
-	{ClassRateLimited, setOf(ClassPermission), "abuse detection mechanism", true},
-	{ClassRateLimited, setOf(ClassPermission), "rate limit exceeded", true},
-	{ClassRateLimited, setOf(ClassPermission), "exceeded a rate limit", true},
-	{ClassRateLimited, setOf(ClassPermission), "too many requests", true},
+	{ClassRateLimited, deniedOrVague, "secondary rate limit", true},
+	{ClassRateLimited, deniedOrVague, "abuse detection mechanism", true},
+	{ClassRateLimited, deniedOrVague, "rate limit exceeded", true},
+	{ClassRateLimited, deniedOrVague, "exceeded a rate limit", true},
+	{ClassRateLimited, deniedOrVague, "exceeded the rate limit", true},
+	{ClassRateLimited, deniedOrVague, "request limit reached", true}, // Facebook, with 400
+	{ClassRateLimited, deniedOrVague, "rate threshold exceeded", true},
+	{ClassRateLimited, setOf(ClassPermission, ClassClientError), "too many requests", true}, // with 400 they may be those of a batch
 }
 
-// phraseIndex finds the rows whose phrase begins with a letter.
-var phraseIndex = func() (index ['z' - 'a' + 1][]int) {
+// phraseIndex finds the rows whose phrase begins with a byte.
+var phraseIndex = func() (index [256][]int) {
 	for i := range phraseRows {
-		at := phraseRows[i].phrase[0] - 'a'
+		at := phraseRows[i].phrase[0]
 		index[at] = append(index[at], i)
 	}
 	return index
@@ -248,12 +283,12 @@ func phraseIn(text string, class Class, scheduled bool) *phraseRow {
 	inWord := false
 	for i := 0; i < len(text); i++ {
 		c := lower(text[i])
-		starts := !inWord && 'a' <= c && c <= 'z'
+		starts := !inWord && 'a' <= c && c <= 'z' || c >= 0x80 // Chinese has no spaces
 		inWord = wordByte(c)
 		if !starts {
 			continue
 		}
-		for _, r := range phraseIndex[c-'a'] {
+		for _, r := range phraseIndex[c] {
 			if row := &phraseRows[r]; r < best && row.over.has(class) && (row.firm || !scheduled) && beginsWith(text[i:], row.phrase) {
 				best = r
 			}

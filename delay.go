@@ -2,6 +2,7 @@ package steadyhttp
 
 import (
 	"math"
+	"net/http"
 	"strings"
 	"time"
 )
@@ -118,7 +119,11 @@ var delayKeys = []delayKey{
 	{"retry_after_seconds", time.Second}, // OpenRouter
 	{"retryAfterSeconds", time.Second},
 	{"retry_in", time.Second},
-	{"estimated_time", time.Second}, // Hugging Face, while it loads a model
+	{"retry_in_seconds", time.Second},  // Monday
+	{"backoff_seconds", time.Second},   // Infura
+	{"quotaResetDelay", time.Second},   // Gemini Code Assist
+	{"resets_in_seconds", time.Second}, // OpenAI, of a plan's limit
+	{"estimated_time", time.Second},    // Hugging Face, while it loads a model
 }
 
 // delay is the delay that a field tells, wherever in the body it is.
@@ -160,25 +165,23 @@ func (j jsonValue) delay(unit time.Duration, c clock) (time.Duration, bool) {
 // delayPhrases come before a delay in a text, in lower case.
 var delayPhrases = []string{
 	"try again in ", "retry in ", "retry after ", "again after ", "available in ", "please wait ",
+	"resets in ", "reset in ", "reset after ", "resets at: ", "retry after: ", "request this after ",
 }
 
-// delayStarts are the bytes that they begin with.
-var delayStarts = func() (starts [256]bool) {
+// delayIndex finds those that begin with a byte.
+var delayIndex = func() (index [256][]string) {
 	for _, phrase := range delayPhrases {
-		starts[phrase[0]] = true
+		index[phrase[0]] = append(index[phrase[0]], phrase)
 	}
-	return starts
+	return index
 }()
 
 // delayInText finds a delay in a message made for people.
-func delayInText(text string) (time.Duration, bool) {
+func delayInText(text string, c clock) (time.Duration, bool) {
 	for i := 0; i < len(text); i++ {
-		if !delayStarts[lower(text[i])] {
-			continue
-		}
-		for _, phrase := range delayPhrases {
+		for _, phrase := range delayIndex[lower(text[i])] {
 			if len(text)-i > len(phrase) && hasPrefixFold(text[i:], phrase) {
-				if d, ok := proseDelay(text[i+len(phrase):]); ok {
+				if d, ok := proseDelay(text[i+len(phrase):], c); ok {
 					return d, true
 				}
 			}
@@ -188,10 +191,14 @@ func delayInText(text string) (time.Duration, bool) {
 }
 
 // proseDelay reads the delay that s begins with: with units, or a bare number of
-// seconds if nothing follows that could be another unit.
-func proseDelay(s string) (time.Duration, bool) {
-	s = strings.TrimLeft(s, " ")
+// seconds if nothing follows that could be another unit; or a time, to the second and
+// with its zone.
+func proseDelay(s string, c clock) (time.Duration, bool) {
+	s = strings.TrimLeft(s, " ~")
 	if d, _, _, ok := scanDuration(s); ok {
+		return d, true
+	}
+	if d, ok := proseTime(s, c); ok {
 		return d, true
 	}
 	end := span(s, func(c byte) bool { return '0' <= c && c <= '9' || c == '.' })
@@ -201,4 +208,26 @@ func proseDelay(s string) (time.Duration, bool) {
 		return 0, false
 	}
 	return min(seconds(v), math.MaxInt64), true
+}
+
+// proseTime reads the time that s begins with, which must be complete: a zone that is
+// not told may be any.
+func proseTime(s string, c clock) (time.Duration, bool) {
+	word, _, _ := strings.Cut(s, " ")
+	for _, text := range []string{
+		strings.TrimRight(word, ".,;)"), // RFC 3339, as Gmail has it
+		s[:min(len(s), len("2006-01-02 15:04:05 UTC"))],
+		s[:min(len(s), len(http.TimeFormat))],
+	} {
+		n := len(text)
+		if n < len(s) && (s[n] == '+' || s[n] == '-') {
+			continue // "GMT+8"
+		}
+		if n > 6 && (text[n-1] == 'Z' || text[n-3] == ':' && text[n-6] != ':' || text[n-3:] == "UTC" || text[n-3:] == "GMT") {
+			if m, ok := parseDate(text); ok && !m.at.IsZero() {
+				return m.wait(c), true
+			}
+		}
+	}
+	return 0, false
 }

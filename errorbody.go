@@ -57,7 +57,7 @@ func readBody(data []byte, more bool, contentType string, c clock) (b errorBody)
 			b.message = strings.TrimSpace(b.text)
 		}
 	}
-	b.prose, b.hasProse = delayInText(clip(b.text, maxMessage))
+	b.prose, b.hasProse = delayInText(clip(b.text, maxMessage), c)
 	b.message = clip(b.message, maxMessage)
 	for _, s := range []*string{&b.code, &b.typ, &b.param, &b.requestID} {
 		*s = clip(*s, maxWord)
@@ -129,6 +129,9 @@ func (b *errorBody) readJSON(root jsonValue, believed bool) {
 		b.message = firstOf(b.message, root.word(messageKeys))
 	}
 	b.text = b.message
+	if raw := e.get("metadata").get("raw").text(); raw != "" { // OpenRouter: what the API behind it said
+		b.text += "\n" + clip(raw, maxMessage)
+	}
 	b.param = firstOf(e.get("param").text(), e.location())
 	b.requestID = firstOf(root.word(requestIDKeys), root.get(key).word(requestIDKeys), e.word(requestIDKeys))
 
@@ -392,26 +395,39 @@ func (b *errorBody) readXML(text []byte, declared bool) {
 		return
 	}
 	b.code, b.message = element(doc, "code"), element(doc, "message")
+	if b.message == "" { // SOAP: the code may have a namespace
+		code := element(doc, "faultcode")
+		b.code, b.message = code[strings.LastIndexByte(code, ':')+1:], element(doc, "faultstring")
+	}
 	b.typ, b.requestID = element(doc, "type"), element(doc, "requestid")
 	b.text = b.message
 }
 
-// element is the text of the first XML element of a name, in any case.
+// element is the text of the first XML element of a name, in any case and namespace.
 func element(doc, name string) string {
-	open, closing := "<"+name+">", "</"+name+">"
-	for i := 0; i+len(open) <= len(doc); i++ {
-		if doc[i] != '<' || !hasPrefixFold(doc[i:], open) {
+	for i := 0; i < len(doc); i++ {
+		if doc[i] != '<' {
 			continue
 		}
-		rest := doc[i+len(open):]
-		for end := 0; end+len(closing) <= len(rest); end++ {
-			if rest[end] == '<' {
-				if hasPrefixFold(rest[end:], closing) {
-					return strings.ToValidUTF8(html.UnescapeString(strings.TrimSpace(rest[:end])), "\uFFFD")
-				}
-				return ""
-			}
+		tag := doc[i+1:]
+		n := span(tag, func(c byte) bool { return c != '>' && c != '<' && c != '/' && c != ' ' && c != '\n' })
+		_, local, found := strings.Cut(tag[:n], ":")
+		if !found {
+			local = tag[:n]
 		}
+		if len(local) != len(name) || !hasPrefixFold(local, name) {
+			continue
+		}
+		end := span(tag, func(c byte) bool { return c != '>' && c != '<' })
+		if end == len(tag) || tag[end] != '>' || end > 0 && tag[end-1] == '/' {
+			continue
+		}
+		rest := tag[end+1:]
+		end = span(rest, func(c byte) bool { return c != '<' })
+		if closing := "</" + tag[:n] + ">"; strings.HasPrefix(rest[end:], closing) {
+			return strings.ToValidUTF8(html.UnescapeString(strings.TrimSpace(rest[:end])), "\uFFFD")
+		}
+		return ""
 	}
 	return ""
 }

@@ -38,9 +38,12 @@ func (f *fewQuotas) add(row *headerRow, n *quotaName, value string) bool {
 		return false
 	}
 	b := &f.buckets[n.place-1]
-	if b.row == nil {
+	switch {
+	case b.row == nil:
 		f.row, f.n = row, f.n+1
-		b.row, b.resource, b.limit, b.remaining = row, n.resource, unstated, unstated
+		b.row, b.resource, b.implied, b.limit, b.remaining = row, n.resource, n.implied, unstated, unstated
+	case b.implied != n.implied: // those of a gateway and of the API behind it
+		return false
 	}
 	switch n.field {
 	case quotaLimit:

@@ -1,6 +1,7 @@
 package steadyhttp
 
 import (
+	"bytes"
 	"math"
 	"time"
 )
@@ -29,6 +30,7 @@ type quotaName struct {
 	millis   bool  // the value is in milliseconds
 	variant  uint8 // tells apart two ways in which a family speaks of a resource
 	resource string
+	implied  bool // the name does not say what is counted
 	window   time.Duration
 	place    uint8 // in fewQuotas, from 1; zero if it has none there
 }
@@ -76,7 +78,7 @@ var nameWords = map[string]nameWord{
 
 	"retry": {foreign: true}, "cost": {foreign: true}, "used": {foreign: true}, "observed": {foreign: true},
 	"burst": {foreign: true}, "over": {foreign: true}, "policy": {foreign: true}, "reason": {foreign: true},
-	"scope": {foreign: true}, "global": {foreign: true}, "source": {foreign: true},
+	"scope": {foreign: true}, "source": {foreign: true},
 	"concurrent": {foreign: true}, "concurrency": {foreign: true},
 }
 
@@ -145,6 +147,11 @@ func (f *family) parse(rest string) (n quotaName, ok bool) {
 			continue
 		}
 		w := nameWords[string(text)]
+		if n := span(string(text), func(c byte) bool { return '0' <= c && c <= '9' }); n > 0 {
+			if unit := unitOf(string(text[n:])); unit >= time.Second { // "24hour", "5h"
+				number, w = text[:n], nameWord{window: unit}
+			}
+		}
 		if number != nil && w.window == 0 && len(text) > 1 {
 			w = nameWords[string(text[:len(text)-1])] // "10-seconds"
 		}
@@ -179,7 +186,13 @@ func (f *family) parse(rest string) (n quotaName, ok bool) {
 	if n.field == quotaNone {
 		n.field = f.implied
 	}
-	n.resource = f.counts(resource)
+	for _, word := range []string{"quota", "total"} { // BigCommerce, Freshdesk: "-requests-quota", "-total"
+		if rest, ok := bytes.CutSuffix(resource, []byte(word)); ok && n.field == quotaNone {
+			n.field, resource = quotaLimit, bytes.TrimSuffix(rest, []byte("_"))
+		}
+	}
+	known, ok := resources[string(resource[len(f.pool):])]
+	n.resource, n.implied = f.counts(resource), ok && known == ""
 	if n.window == 0 && n.variant == 0 && !n.millis {
 		n.place = placeOf(n.resource)
 	}

@@ -49,6 +49,7 @@ var headerRows = []headerRow{
 	{name: "x-ratelimit-"},
 	{name: "x-rate-limit-"},
 	{name: "x-rate-limit", family: family{implied: quotaLimit}}, // Zendesk
+	{name: "rate-limit", family: family{implied: quotaLimit}},   // Ticketmaster
 
 	// What such quotas apply to.
 	{name: "x-ratelimit-resource", kind: kindScope}, // GitHub
@@ -68,6 +69,9 @@ var headerRows = []headerRow{
 	{name: "x-trial-endpoint-"},                                         // Cohere: "-call-limit"
 	{name: "x-limit-", family: family{implied: quotaLimit}},             // Etsy: "-per-second"
 	{name: "x-remaining-", family: family{implied: quotaRemaining}},     // Etsy: "-this-second", "-today"
+	{name: "x-app-limit-", family: family{pool: "app_"}},                // X: "-24hour-limit"
+	{name: "x-user-limit-", family: family{pool: "user_"}},              // X
+	{name: "x-ai-ratelimit-", family: family{counted: "tokens"}},        // Kong, APISIX
 	{name: "zendesk-ratelimit-", kind: kindParams},                      // one for each endpoint
 	{name: "x-shopify-shop-api-call-limit", kind: kindUsage},
 	{name: "sforce-limit-info", kind: kindUsage}, // Salesforce: "api-usage=18/5000"
@@ -75,11 +79,19 @@ var headerRows = []headerRow{
 	// When to come back.
 	{name: "retry-after-ms", kind: kindDelayMillis, rank: 0},      // Azure, OpenAI
 	{name: "x-ms-retry-after-ms", kind: kindDelayMillis, rank: 1}, // Azure
-	{name: "retry-after", kind: kindDelay, rank: 0},               // RFC 9110, section 10.2.3
-	{name: "x-ratelimit-retry-after", kind: kindDelay, rank: 1},   // MailerLite
+	{name: "retry-after-milliseconds", kind: kindDelayMillis, rank: 1},
+	{name: "x-retry-after-ms", kind: kindDelayMillis, rank: 2},
+	{name: "x-ratelimit-retry-after-ms", kind: kindDelayMillis, rank: 3},
+	{name: "x-rate-limit-retry-after-milliseconds", kind: kindDelayMillis, rank: 4}, // made with Bucket4j
+	{name: "retry-after", kind: kindDelay, rank: 0},                                 // RFC 9110, section 10.2.3
+	{name: "x-ratelimit-retry-after", kind: kindDelay, rank: 1},                     // MailerLite
 	{name: "x-rate-limit-retry-after", kind: kindDelay, rank: 2},
-	{name: "x-retry-after", kind: kindDelay, rank: 3},
-	{name: "llm_provider-retry-after", kind: kindDelay, rank: 4}, // LiteLLM, of the API behind it
+	{name: "x-rate-limit-retry-after-seconds", kind: kindDelay, rank: 3}, // OpenSky, and what is made with Bucket4j
+	{name: "x-ratelimit-retry-after-seconds", kind: kindDelay, rank: 4},
+	{name: "x-retry-after", kind: kindDelay, rank: 5},
+	{name: "x-ai-ratelimit-retry-after", kind: kindDelay, rank: 6}, // Kong
+	{name: "llm_provider-retry-after", kind: kindDelay, rank: 7},   // LiteLLM, of the API behind it
+	{name: "retry-after-", kind: kindDelay, rank: 8},               // NestJS, of a throttler with a name
 
 	{name: "x-should-retry", kind: kindShouldRetry, rank: 0}, // the SDKs of OpenAI and Anthropic obey it
 	{name: "stripe-should-retry", kind: kindShouldRetry, rank: 1},
@@ -127,6 +139,32 @@ func rowOf(name string) (row *headerRow, rest string) {
 		n := len(row.name)
 		if (len(name) == n || len(name) > n && row.prefix) && hasPrefixFold(name, row.name) {
 			return row, name[n:]
+		}
+	}
+	return vendorRow(name)
+}
+
+// vendorRows are for quotas with a vendor's name before the usual prefix, such as
+// Contentful's and Sentry's, and for that prefix alone, which is Discogs' limit.
+var vendorRows = [...]headerRow{{}, {family: family{implied: quotaLimit}}}
+
+// vendorRow finds the row for a header that has a row for neither its name nor its
+// beginning.
+func vendorRow(name string) (row *headerRow, rest string) {
+	for rest := name; len(rest) >= len("-ratelimit"); rest = rest[1:] {
+		if rest[0] != '-' || lower(rest[1]) != 'r' {
+			continue
+		}
+		for _, prefix := range [...]string{"-ratelimit", "-rate-limit"} {
+			switch n := len(prefix); {
+			case !hasPrefixFold(rest, prefix):
+			case hasPrefixFold(name, "llm_provider-"):
+				return nil, "" // LiteLLM, of its own key for the API behind it
+			case len(rest) == n:
+				return &vendorRows[1], ""
+			case rest[n] == '-':
+				return &vendorRows[0], rest[n+1:]
+			}
 		}
 	}
 	return nil, ""
@@ -195,6 +233,9 @@ func findHeader(name string) (row *headerRow, rest string, says *quotaName) {
 // hasPrefixFold is strings.HasPrefix for a prefix in lower case, without regard
 // to the case of s.
 func hasPrefixFold(s, prefix string) bool {
+	if len(s) < len(prefix) {
+		return false
+	}
 	for i := 0; i < len(prefix); i++ {
 		if lower(s[i]) != prefix[i] {
 			return false

@@ -281,6 +281,9 @@ func (l *ledger) settle(at time.Time, c *claim, a *ending) (learned bool) {
 	var spoken [maxBudgets]*budget
 	n := 0
 	for i := range a.Quotas {
+		if outdone(a.Quotas, i) {
+			continue
+		}
 		if b, changed := l.read(now, c, &a.Quotas[i], a.Class == ClassRateLimited); b != nil && n < maxBudgets {
 			spoken[n], n = b, n+1
 			learned = learned || changed
@@ -318,6 +321,20 @@ func (l *ledger) noteTokens() {
 func contains(list []*budget, b *budget) bool {
 	for _, have := range list {
 		if have == b {
+			return true
+		}
+	}
+	return false
+}
+
+// outdone tells whether another quota of the same identity, as a gateway has beside the
+// API behind it, leaves less than the one at i.
+func outdone(quotas []Quota, i int) bool {
+	q := &quotas[i]
+	for j := range quotas {
+		o := &quotas[j]
+		if j != i && o.Resource == q.Resource && o.Scope == q.Scope && o.Window == q.Window &&
+			o.Remaining >= 0 && (q.Remaining < 0 || o.Remaining < q.Remaining || o.Remaining == q.Remaining && j < i) {
 			return true
 		}
 	}

@@ -559,3 +559,12 @@ func TestQuestionsAreForgottenWhenTheWindowTurns(t *testing.T) {
 		t.Errorf("%d asks, %v left", b.asks, b.best)
 	}
 }
+
+func TestOfTwoQuotasOfOneIdentityTheTighterCounts(t *testing.T) {
+	q := func(limit, left int64) Quota { return Quota{Resource: "requests", Limit: limit, Remaining: left} }
+	s := newStory(t)
+	s.answer(0.1, s.send(0), q(20, 0), q(10000, 9999))
+	if _, _, ok := s.l.take(s.time(0.2), &claim{cost: cost{1, Tokens{}}, route: s.route}); ok {
+		t.Error("admitted by the looser of the two")
+	}
+}

@@ -14,6 +14,7 @@ type bucket struct {
 	row      *headerRow // that it was found by
 	variant  uint8
 	resource string
+	implied  bool          // the headers' names do not say what is counted
 	suffix   time.Duration // the window in the headers' names
 	name     string        // of its policy
 	scope    string
@@ -52,6 +53,9 @@ type quotaFacts struct {
 	buckets  []bucket
 	policies []quotaPolicy
 	scope    string
+
+	limits, remainings, resets string // lists, as they were written, that may have an item for each policy
+	listed                     *headerRow
 }
 
 // quotaPool keeps the memory of quotaFacts, which only a response with quotas needs,
@@ -62,7 +66,7 @@ var quotaPool = sync.Pool{New: func() any { return new(quotaFacts) }}
 func (q *quotaFacts) release() {
 	clear(q.buckets)
 	clear(q.policies)
-	q.buckets, q.policies, q.scope = q.buckets[:0], q.policies[:0], ""
+	*q = quotaFacts{buckets: q.buckets[:0], policies: q.policies[:0]}
 	quotaPool.Put(q)
 }
 
@@ -77,7 +81,7 @@ func (q *quotaFacts) append(b *bucket) {
 func (q *quotaFacts) bucket(row *headerRow, n *quotaName) *bucket {
 	for i := range q.buckets {
 		b := &q.buckets[i]
-		if b.row == row && b.variant == n.variant && b.suffix == n.window && b.resource == n.resource {
+		if b.row == row && b.variant == n.variant && b.suffix == n.window && b.resource == n.resource && b.implied == n.implied {
 			return b
 		}
 	}
@@ -85,7 +89,7 @@ func (q *quotaFacts) bucket(row *headerRow, n *quotaName) *bucket {
 		return new(bucket) // which is forgotten
 	}
 	b := newBucket(n.resource)
-	b.row, b.variant, b.suffix = row, n.variant, n.window
+	b.row, b.variant, b.suffix, b.implied = row, n.variant, n.window, n.implied
 	q.buckets = append(q.buckets, b)
 	return &q.buckets[len(q.buckets)-1]
 }
@@ -133,6 +137,16 @@ func (q *quotaFacts) add(row *headerRow, rest string, says *quotaName, values []
 // set takes in the value of a header whose name is n. A value that is not
 // understood leaves no trace.
 func (q *quotaFacts) set(row *headerRow, n *quotaName, value string) {
+	if n.implied && n.window == 0 && strings.IndexByte(value, ',') >= 0 {
+		switch n.field {
+		case quotaLimit:
+			q.limits, q.listed = value, row
+		case quotaRemaining:
+			q.remainings = value
+		case quotaReset:
+			q.resets = value
+		}
+	}
 	switch n.field {
 	case quotaLimit:
 		if limit, w, ok := q.parseLimitList(value); ok {
@@ -203,6 +217,7 @@ func resourceName(rest string) string {
 
 // quotas puts together what was gathered.
 func (q *quotaFacts) quotas(c clock) []Quota {
+	q.spread()
 	q.sort()
 	for i := range q.buckets {
 		q.buckets[i].settle()
@@ -243,6 +258,9 @@ func (b *bucket) before(o *bucket) bool {
 		return b.resource < o.resource
 	case b.suffix != o.suffix:
 		return b.suffix < o.suffix
+	}
+	if b.implied != o.implied {
+		return b.implied
 	}
 	return b.variant < o.variant
 }
@@ -311,6 +329,46 @@ func (b *bucket) wroteMillis() bool {
 		return inMillis < 1
 	}
 	return inMillis/1000 < inSeconds
+}
+
+// spread makes a bucket of each policy if the headers have lists with an item for
+// each, as Brave's do: "0, 1977" of "1;w=1, 2000;w=2592000".
+func (q *quotaFacts) spread() {
+	limits, remainings, resets := commas(q.limits), commas(q.remainings), commas(q.resets)
+	var found []bucket
+	for _, p := range q.policies {
+		item, _ := limits.next()
+		limit, ok := count(item)
+		if !ok || limit != p.quota {
+			return
+		}
+		item, _ = remainings.next()
+		left, ok := count(item)
+		if !ok {
+			return
+		}
+		b := newBucket(p.resource)
+		b.row, b.limit, b.remaining, b.window, b.scope, b.name = q.listed, p.quota, left, p.window, p.scope, p.name
+		if item, _ = resets.next(); item != "" {
+			if m, ok := parseMoment(item); ok {
+				b.setReset(quotaReset, m)
+			}
+		}
+		found = append(found, b)
+	}
+	if _, more := remainings.next(); more || len(found) < 2 {
+		return
+	}
+	for i := len(q.buckets) - 1; i >= 0; i-- {
+		if b := &q.buckets[i]; b.row == q.listed && b.implied && b.suffix == 0 {
+			q.remove(i) // what it says was read from one of the lists
+		}
+	}
+	for i := range found {
+		if q.policies[i].used = true; found[i].limit > 0 { // none of them is no limit
+			q.append(&found[i])
+		}
+	}
 }
 
 // join gives each bucket the policy that it is an instance of; a policy without

@@ -23,6 +23,7 @@ var statuses = map[int]status{
 	429: {ClassRateLimited, true},
 	430: {ClassRateLimited, true}, // Shopify
 	431: {ClassInvalidRequest, false},
+	449: {ClassClientError, true}, // Retry With, as Azure's Cosmos DB has it
 	451: {ClassPermission, false},
 	501: {ClassServerError, false},
 	503: {ClassOverloaded, true},
