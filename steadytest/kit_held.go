@@ -1,11 +1,11 @@
 package steadytest
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"net/http"
 	"runtime"
+	"strings"
 	"time"
 )
 
@@ -31,11 +31,15 @@ var endings = []struct {
 
 // panics panics where the caller can recover, which is in its own goroutine.
 func panics(int, *http.Request) (*http.Response, error) {
-	stack := make([]byte, 1<<16)
-	if stack = stack[:runtime.Stack(stack, false)]; !bytes.Contains(stack, []byte("steadytest.(*world).send(")) {
-		return nil, errCause
+	var pcs [100]uintptr
+	for frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs[:])]); ; {
+		switch frame, more := frames.Next(); {
+		case strings.HasSuffix(frame.Function, "steadytest.(*world).send"):
+			panic(basePanic)
+		case !more:
+			return nil, errCause
+		}
 	}
-	panic(basePanic)
 }
 
 func checkReleased(c *check) {

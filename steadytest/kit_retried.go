@@ -119,8 +119,12 @@ func checkReused(c *check) {
 
 func checkLastResponse(c *check) {
 	for _, p := range append(denials(), provocation{status: 529}) {
-		for _, kind := range repeatables {
-			c.gaveUp(p, kind.name, kind.make)
+		for i, kind := range repeatables {
+			pad := padding
+			if i > 0 {
+				pad = ""
+			}
+			c.gaveUp(p, kind.name, kind.make, pad)
 			c.failedAfter(p, kind.name, kind.make)
 		}
 	}
@@ -141,13 +145,13 @@ func (c *check) failedAfter(p provocation, name string, request func(w *world) *
 	}
 }
 
-// gaveUp sends a request to a server that always denies it.
-func (c *check) gaveUp(p provocation, name string, request func(w *world) *http.Request) {
+// gaveUp sends a request to a server that always denies it, in so many words.
+func (c *check) gaveUp(p provocation, name string, request func(w *world) *http.Request, pad string) {
 	var mu sync.Mutex
 	var last int // attempt
 	var want string
 	w := c.serveNth(func(n int, rw http.ResponseWriter, r *http.Request) {
-		body := fmt.Sprintf(`{"error":{"message":"attempt %d","padding":"%s"}}`, n, padding)
+		body := fmt.Sprintf(`{"error":{"message":"attempt %d","padding":"%s"}}`, n, pad)
 		mu.Lock()
 		last, want = n, body
 		mu.Unlock()
