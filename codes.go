@@ -50,9 +50,11 @@ var codeRows = []codeRow{
 		spend_limit_exceeded spend_limit_reached enforced_spend_limit_reached spending_limit_reached
 		organization_spend_limit_exceeded project_spend_limit_exceeded user_spend_limit_exceeded
 		organization_usage_limit_exceeded project_usage_limit_exceeded usage_limit_reached usage_limit_exceeded
-		usage_cap_exceeded uri:usage-capped daily daily_limit_exceeded daily_limit_exceeded_unreg daily_quota_exceeded
+		usage_cap_exceeded uri:usage-capped daily_limit_exceeded daily_limit_exceeded_unreg daily_quota_exceeded
 		monthly_limit_exceeded monthly_quota_exceeded token_quota_reached ServiceQuotaExceededException
-		AllocationQuota.FreeTierOnly access_denied_arrearage set_limit_exceeded public_api_billing_limit_exceeded`},
+		AllocationQuota.FreeTierOnly access_denied_arrearage set_limit_exceeded public_api_billing_limit_exceeded
+		insufficient_g1_credits_balance monthly_limit`},
+	{ClassQuotaExhausted, setOf(ClassRateLimited), `daily`},                 // HubSpot's policyName
 	{ClassQuotaExhausted, setOf(ClassPermission), `request_limit_exceeded`}, // Salesforce: those of a day
 	{ClassContextLength, anyStatus, `
 		context_length_exceeded context_window_exceeded max_context_length_exceeded model_context_window_exceeded
@@ -193,7 +195,7 @@ var phraseRows = []phraseRow{
 	{ClassQuotaExhausted, moneyStatus, "api calls / month", true},
 	{ClassQuotaExhausted, moneyStatus, "monthly token limit exceeded", true},
 	{ClassQuotaExhausted, moneyStatus, "usage cap exceeded", true},
-	{ClassQuotaExhausted, moneyStatus, "limit: 0", true},
+	{ClassQuotaExhausted, setOf(ClassRateLimited), "limit: 0", true},
 	{ClassQuotaExhausted, moneyStatus, "credits are depleted", true},
 	{ClassQuotaExhausted, moneyStatus, "maximum credits exceeded", true},
 	{ClassQuotaExhausted, moneyStatus, "account balance is insufficient", true},
@@ -202,6 +204,9 @@ var phraseRows = []phraseRow{
 	{ClassQuotaExhausted, moneyStatus, "monthly spending cap", true},
 	{ClassQuotaExhausted, moneyStatus, "token quota is exceeded", true}, // Azure API Management
 	{ClassQuotaExhausted, moneyStatus, "out of extra usage", true},
+	{ClassQuotaExhausted, moneyStatus, "extra usage is required", true},      // Anthropic, with 429
+	{ClassQuotaExhausted, moneyStatus, "usage credits are required", true},   // Anthropic, with 429
+	{ClassQuotaExhausted, moneyStatus, "limit for this billing cycle", true}, // Kimi
 	{ClassQuotaExhausted, moneyStatus, "monthly rate limit", false},
 	{ClassQuotaExhausted, moneyStatus, "exceeded the monthly quota", false},
 	{ClassQuotaExhausted, moneyStatus, "monthly api call limit", false},

@@ -39,19 +39,33 @@ func delayOf(h *headerFacts, b *errorBody, throttled bool) (d time.Duration, sta
 	return 0, zero, zero
 }
 
-// resetOf is when the last of the exhausted quotas is renewed. If none says what
-// is left, the resets are all there is to go by.
+// resetOf is when the last of the exhausted quotas is renewed. If none is, the resets
+// of those that do not say what is left are all there is to go by.
 func resetOf(quotas []Quota, now time.Time) (d time.Duration, ok bool) {
 	told := false
 	for _, q := range quotas {
-		told = told || q.Remaining >= 0
+		told = told || q.Remaining == 0
 	}
 	for _, q := range quotas {
-		if !q.Reset.IsZero() && (q.Remaining == 0 || !told) {
+		if !told && q.Window > 0 && summed(quotas, q.Resource) {
+			continue
+		}
+		if !q.Reset.IsZero() && (q.Remaining == 0 || q.Remaining < 0 && !told) {
 			d, ok = max(d, q.Reset.Sub(now)), true
 		}
 	}
 	return d, ok
+}
+
+// summed tells whether a reset of a resource is told without a window. Of several it is
+// then the one that counts, as Anthropic's "unified" is that of the 5 hours or of the week.
+func summed(quotas []Quota, resource string) bool {
+	for _, q := range quotas {
+		if q.Resource == resource && q.Window == 0 && !q.Reset.IsZero() {
+			return true
+		}
+	}
+	return false
 }
 
 // parseMillis reads a delay in milliseconds. One of zero says no more than that

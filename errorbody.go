@@ -45,6 +45,7 @@ func readBody(data []byte, more bool, contentType string, c clock) (b errorBody)
 		t := parseJSON(text)
 		b.readJSON(t.root(), more || cut)
 		b.delay, b.hasDelay = t.delay(c)
+		b.readQuoted(c)
 	case text[0] == '<':
 		b.readXML(text, hasWord(contentType, "xml"))
 	case text[0] == '"':
@@ -56,6 +57,7 @@ func readBody(data []byte, more bool, contentType string, c clock) (b errorBody)
 		if !hasWord(contentType, "html") {
 			b.message = strings.TrimSpace(b.text)
 		}
+		b.readQuoted(c)
 	}
 	b.prose, b.hasProse = delayInText(clip(b.text, maxMessage), c)
 	b.message = clip(b.message, maxMessage)
@@ -146,8 +148,28 @@ func (b *errorBody) readJSON(root jsonValue, believed bool) {
 		b.mark(v.get("reason").text())
 	}
 	b.flagged = e.get("metadata").get("flagged_input").kind() != jsonAbsent
-	b.readDetails(e.get("details"))
+	b.readDetails(e)
 	b.readHeaders(e.get("metadata").get("headers"))
+}
+
+// readQuoted reads an error that the text of another one has in JSON, as a gateway
+// quotes the API behind it.
+func (b *errorBody) readQuoted(c clock) {
+	at := strings.IndexByte(b.text, '{')
+	if at < 0 {
+		return
+	}
+	t := parseJSON([]byte(b.text[at:]))
+	if t.root().get("error").kind() != jsonObject {
+		return // whatever that is: perhaps the request
+	}
+	e, _ := findError(t.root())
+	b.mark(e.word(codeKeys))
+	b.mark(e.word(typeKeys))
+	b.readDetails(e)
+	if !b.hasDelay {
+		b.delay, b.hasDelay = t.delay(c)
+	}
 }
 
 // findError is the object that describes the error, and the key in root under
@@ -247,11 +269,19 @@ func wrapped(root jsonValue) (e jsonValue, key string) {
 	return root, ""
 }
 
-// readDetails reads the details of google.rpc.Status.
-func (b *errorBody) readDetails(details jsonValue) {
-	for d := range details.elements() {
-		b.mark(d.get("reason").text())
-		b.exhausted = b.exhausted || strings.Contains(d.get("metadata").get("quota_limit").text(), "PerDay")
+// readDetails reads the details of a google.rpc.Status.
+func (b *errorBody) readDetails(e jsonValue) {
+	if e.get("status").text() == "RESOURCE_EXHAUSTED" {
+		b.scheduled = true // Google says of a rate what OpenAI says of an empty account
+	}
+	for d := range e.get("details").elements() {
+		limit := d.get("metadata").get("quota_limit").text()
+		b.exhausted = b.exhausted || strings.Contains(limit, "PerDay")
+		if strings.Contains(limit, "PerMinute") {
+			b.scheduled = true // whatever the reason is called
+		} else {
+			b.mark(d.get("reason").text())
+		}
 		b.scheduled = b.scheduled || d.get("retryDelay").kind() != jsonAbsent
 		for v := range d.get("violations").elements() {
 			b.scheduled = true

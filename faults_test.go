@@ -610,9 +610,11 @@ func later(a, b time.Time) time.Time {
 func everyTime(p *points) (times []cancellation) {
 	last := time.Duration(0)
 	for _, at := range p.times {
+		if at > last+1 {
+			times = append(times, cancellation{after: last + 1}, cancellation{after: last + (at-last)/2}, cancellation{after: at - 1})
+		}
 		if at > last {
-			times = append(times, cancellation{after: last + 1}, cancellation{after: last + (at-last)/2},
-				cancellation{after: at - 1}, cancellation{after: at, edge: true})
+			times = append(times, cancellation{after: at, edge: true})
 			last = at
 		}
 	}

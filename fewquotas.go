@@ -29,7 +29,9 @@ func (f *fewQuotas) add(row *headerRow, n *quotaName, value string) bool {
 	}
 	number, m, ok := int64(0), moment{}, false
 	switch n.field {
-	case quotaLimit, quotaRemaining:
+	case quotaLimit:
+		number, ok = limitCount(value)
+	case quotaRemaining:
 		number, ok = count(value)
 	case quotaReset:
 		m, ok = parseMoment(value)

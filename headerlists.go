@@ -147,7 +147,7 @@ func parsePolicy(item string) (p quotaPolicy, ok bool) {
 // begins with the limit in force and goes on with the policies (drafts 0 to 6).
 // What is neither, as grouped digits are not, is no limit.
 func (q *quotaFacts) parseLimitList(s string) (limit int64, w time.Duration, ok bool) {
-	if limit, ok := count(s); ok {
+	if limit, ok := limitCount(s); ok {
 		return limit, 0, true
 	}
 	first := true
@@ -155,7 +155,7 @@ func (q *quotaFacts) parseLimitList(s string) (limit int64, w time.Duration, ok 
 	list := commas(s)
 	for item, more := list.next(); more; item, more = list.next() {
 		head, params, more := cutList(item, ';')
-		n, isNumber := count(head)
+		n, isNumber := limitCount(head)
 		switch {
 		case !isNumber:
 			return 0, 0, false

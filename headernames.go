@@ -199,6 +199,15 @@ func (f *family) parse(rest string) (n quotaName, ok bool) {
 	return n, n.field != quotaNone
 }
 
+// vendor sets the quotas of one vendor apart from those of another, by the prefix of their
+// names.
+func (n *quotaName) vendor(prefix string) {
+	for i := 0; i < len(prefix); i++ {
+		n.variant = 31*n.variant + lower(prefix[i])
+	}
+	n.place = 0
+}
+
 // counts is what is counted, by the words for it.
 func (f *family) counts(spelled []byte) string {
 	name, known := resources[string(spelled[len(f.pool):])]

@@ -44,6 +44,8 @@ var headerRows = []headerRow{
 	{name: "x-ratelimit", kind: kindRateLimit},
 	{name: "ratelimit-policy", kind: kindPolicy},
 	{name: "x-ratelimit-policy", kind: kindPolicy},
+	{name: "beta-ratelimit", kind: kindRateLimit}, // Jira and Confluence
+	{name: "beta-ratelimit-policy", kind: kindPolicy},
 	{name: "ratelimit-"},
 	{name: "rate-limit-"},
 	{name: "x-ratelimit-"},
@@ -225,7 +227,9 @@ func findHeader(name string) (row *headerRow, rest string, says *quotaName) {
 		}
 	}
 	if row, rest = rowOf(name); row != nil && row.kind == kindQuota {
-		says = row.family.name(rest)
+		if says = row.family.name(rest); says != nil && row.name == "" {
+			says.vendor(name[:len(name)-len(rest)])
+		}
 	}
 	return row, rest, says
 }
@@ -262,6 +266,30 @@ func (s *stated) offer(value string, rank uint8) {
 	}
 }
 
+// lastRank comes after all others.
+const lastRank = 1 << 7
+
+// delayOfAll is what is understood of a header that may come more than once: the values
+// together, as a proxy may join them, else the first that says something.
+func delayOfAll(values []string) string {
+	if len(values) > 1 {
+		if all := strings.Join(values, ","); understoodDelay(all) {
+			return all
+		}
+	}
+	for _, value := range values {
+		if understoodDelay(value) {
+			return value
+		}
+	}
+	return ""
+}
+
+func understoodDelay(s string) bool {
+	_, ok := parseDelay(s, clock{})
+	return ok
+}
+
 // headerFacts is what the headers of a response say.
 type headerFacts struct {
 	delayMillis, delay, requestID, shouldRetry, errorType stated
@@ -289,9 +317,13 @@ func (f *headerFacts) read(h http.Header, now time.Time) {
 		}
 		switch value := values[0]; row.kind {
 		case kindDelayMillis:
-			f.delayMillis.offer(value, row.rank)
+			if d, zero := parseMillis(trim(value)); d > 0 {
+				f.delayMillis.offer(value, row.rank)
+			} else if zero { // the last resort
+				f.delayMillis.offer(value, row.rank+lastRank)
+			}
 		case kindDelay:
-			f.delay.offer(value, row.rank)
+			f.delay.offer(delayOfAll(values), row.rank)
 		case kindRequestID:
 			f.requestID.offer(value, row.rank)
 		case kindShouldRetry:

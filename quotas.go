@@ -70,9 +70,9 @@ func (q *quotaFacts) release() {
 	quotaPool.Put(q)
 }
 
-// append adds b, within bounds.
+// append adds b, within bounds, unless the very same is there.
 func (q *quotaFacts) append(b *bucket) {
-	if len(q.buckets) < maxQuotas {
+	if len(q.buckets) < maxQuotas && !slices.Contains(q.buckets, *b) {
 		q.buckets = append(q.buckets, *b)
 	}
 }
@@ -161,7 +161,7 @@ func (q *quotaFacts) set(row *headerRow, n *quotaName, value string) {
 			b.setParams(params)
 		}
 	case quotaPeriod, quotaRefill:
-		if d := parsePeriod(value, n.millis); d > 0 {
+		if d := parsePeriod(single(value), n.millis); d > 0 {
 			b := q.bucket(row, n)
 			b.window, b.refills = max(b.window, d), b.refills || n.field == quotaRefill
 		}

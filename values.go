@@ -121,6 +121,13 @@ func count(s string) (n int64, ok bool) {
 	return int64(v), true
 }
 
+// limitCount is count for a limit. A part of one, as in the Selling Partner API's rate
+// of 0.5 requests per second, is a limit in another unit, not one of nothing.
+func limitCount(s string) (n int64, ok bool) {
+	n, ok = count(s)
+	return n, ok && (n != 0 || strings.Trim(s, "0. ") == "")
+}
+
 // parseMoment reads a reset time in any of the forms seen in the wild. A number
 // is told by its magnitude: no delay is as long as 1e9 seconds, and no clock
 // shows less.
