@@ -142,6 +142,11 @@ func FuzzDelay(f *testing.F) {
 		if d, ok := delayInText(s, clock{}); d < 0 || !ok && d != 0 {
 			t.Errorf("in the text: %v, %t", d, ok)
 		}
+		if m, ok := plainDelay(s); ok {
+			if d, resolution, rest, _ := scanDuration(s); m != (moment{in: d, resolution: resolution}) || rest != "" {
+				t.Errorf("%v, and read slowly %v to %v", m, d, resolution)
+			}
+		}
 		if d, resolution, rest, ok := scanDuration(s); d < 0 || ok && (resolution <= 0 || len(rest) >= len(s)) {
 			t.Errorf("duration: %v, %v, %q", d, resolution, rest)
 		} else if std, err := time.ParseDuration(s); ok && rest == "" && err == nil && std != d && s[0] != '+' {

@@ -132,6 +132,9 @@ func limitCount(s string) (n int64, ok bool) {
 // is told by its magnitude: no delay is as long as 1e9 seconds, and no clock
 // shows less.
 func parseMoment(s string) (m moment, ok bool) {
+	if m, ok := plainDelay(s); ok { // as most are
+		return m, true
+	}
 	s = strings.TrimSpace(s)
 	if s == "" {
 		return moment{}, false
@@ -143,6 +146,20 @@ func parseMoment(s string) (m moment, ok bool) {
 		return moment{in: d, resolution: resolution}, true
 	}
 	return parseDate(s)
+}
+
+// plainDelay reads the simplest durations: digits, and "ms" or "s".
+func plainDelay(s string) (m moment, ok bool) {
+	unit := time.Second
+	rest, ok := strings.CutSuffix(s, "s")
+	if before, millis := strings.CutSuffix(rest, "m"); millis {
+		rest, unit = before, time.Millisecond
+	}
+	n, isNumber := digits(rest)
+	if !ok || !isNumber || n > math.MaxInt32 {
+		return moment{}, false
+	}
+	return moment{in: time.Duration(n) * unit, resolution: unit}, true
 }
 
 // momentOf tells a delay from an epoch, and the unit of the epoch.
