@@ -69,6 +69,7 @@ type budget struct {
 	asks     int16  // questions since the last answer that told when
 	short    int8   // how many more requests were denied than admitted of late
 	drag     uint8  // how often a gradual refill turned out to be slower than thought
+	dialect  uint8  // of the headers that tell of it: a gateway and the API behind it each have a limit
 	kind     refill
 	perReset bool // the header's limit is per reset, not the capacity (tollbooth)
 	rolled   bool // the window has ended, and no header of the new one has come yet

@@ -85,6 +85,7 @@ type Quota struct {
 
 	absolute   time.Time     // Reset as the server's clock has it; zero if it was written as a delay
 	resolution time.Duration // of Reset as it was written: a second for whole seconds
+	dialect    uint8         // tells apart the quotas of a gateway and of the API behind it
 }
 
 // Classifier says of each response and error what it means. Its Base is the

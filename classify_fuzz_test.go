@@ -118,6 +118,19 @@ func FuzzQuotaHeaders(f *testing.F) {
 	})
 }
 
+func FuzzQuotaName(f *testing.F) {
+	for _, rest := range []string{"limit", "24hour-remaining", "10-seconds", "quota", "requests-quota", "total", "subtotal", "-total_", "5h", "gpt-4o-limit"} {
+		f.Add(rest)
+	}
+	f.Fuzz(func(t *testing.T, rest string) {
+		for _, row := range append(headerRows, vendorRows[:]...) {
+			if n, ok := row.family.parse(rest); ok && (n.field == quotaNone || n.resource == "" || n.window < 0 || len(n.resource) > maxWordName) {
+				t.Errorf("%s%s: %+v", row.name, rest, n)
+			}
+		}
+	})
+}
+
 func FuzzDelay(f *testing.F) {
 	for _, s := range specimens(f) {
 		for _, v := range s.Headers {

@@ -22,6 +22,7 @@ var (
 	busyStatus    = vagueStatus | setOf(ClassServerError, ClassRateLimited)           // where an overload does
 	lateStatus    = vagueStatus | setOf(ClassServerError, ClassOverloaded)            // where a timeout does
 	moneyStatus   = anyStatus &^ setOf(ClassNotFound, ClassConflict, ClassTimeout)    // where an empty account does
+	refusedStatus = setOf(ClassRateLimited, ClassPermission, ClassAuth)               // where one does that a form may have as a field
 	brokeStatus   = setOf(ClassQuotaExhausted)                                        // 402
 	deniedOrVague = vagueStatus | setOf(ClassPermission)                              // where a rate limit does
 	deniedStatus  = vagueStatus | setOf(ClassPermission, ClassAuth, ClassRateLimited) // where a filter does
@@ -52,10 +53,11 @@ var codeRows = []codeRow{
 		organization_usage_limit_exceeded project_usage_limit_exceeded usage_limit_reached usage_limit_exceeded
 		usage_cap_exceeded uri:usage-capped daily_limit_exceeded daily_limit_exceeded_unreg daily_quota_exceeded
 		monthly_limit_exceeded monthly_quota_exceeded token_quota_reached ServiceQuotaExceededException
-		AllocationQuota.FreeTierOnly access_denied_arrearage set_limit_exceeded public_api_billing_limit_exceeded
-		insufficient_g1_credits_balance monthly_limit`},
-	{ClassQuotaExhausted, setOf(ClassRateLimited), `daily`},                 // HubSpot's policyName
-	{ClassQuotaExhausted, setOf(ClassPermission), `request_limit_exceeded`}, // Salesforce: those of a day
+		AllocationQuota.FreeTierOnly access_denied_arrearage public_api_billing_limit_exceeded
+		insufficient_g1_credits_balance`},
+	{ClassQuotaExhausted, refusedStatus, `monthly_limit set_limit_exceeded`}, // opencode, with 401; Ark, with 429
+	{ClassQuotaExhausted, setOf(ClassRateLimited), `daily`},                  // HubSpot's policyName
+	{ClassQuotaExhausted, setOf(ClassPermission), `request_limit_exceeded`},  // Salesforce: those of a day
 	{ClassContextLength, anyStatus, `
 		context_length_exceeded context_window_exceeded max_context_length_exceeded model_context_window_exceeded
 		exceed_context_size too_many_prompt_tokens prompt_too_long input_too_long tokens_limit_reached`},
@@ -201,18 +203,18 @@ var phraseRows = []phraseRow{
 	{ClassQuotaExhausted, moneyStatus, "account balance is insufficient", true},
 	{ClassQuotaExhausted, moneyStatus, "paid balance is insufficient", true},
 	{ClassQuotaExhausted, moneyStatus, "account balance is negative", true},
-	{ClassQuotaExhausted, moneyStatus, "monthly spending cap", true},
-	{ClassQuotaExhausted, moneyStatus, "token quota is exceeded", true}, // Azure API Management
+	{ClassQuotaExhausted, refusedStatus, "monthly spending cap", true},
+	{ClassQuotaExhausted, refusedStatus, "token quota is exceeded", true}, // Azure API Management
 	{ClassQuotaExhausted, moneyStatus, "out of extra usage", true},
-	{ClassQuotaExhausted, moneyStatus, "extra usage is required", true},      // Anthropic, with 429
-	{ClassQuotaExhausted, moneyStatus, "usage credits are required", true},   // Anthropic, with 429
-	{ClassQuotaExhausted, moneyStatus, "limit for this billing cycle", true}, // Kimi
-	{ClassQuotaExhausted, moneyStatus, "monthly rate limit", false},
+	{ClassQuotaExhausted, moneyStatus, "extra usage is required", true},        // Anthropic, with 429
+	{ClassQuotaExhausted, moneyStatus, "usage credits are required", true},     // Anthropic, with 429
+	{ClassQuotaExhausted, refusedStatus, "limit for this billing cycle", true}, // Kimi
+	{ClassQuotaExhausted, refusedStatus, "monthly rate limit", false},
 	{ClassQuotaExhausted, moneyStatus, "exceeded the monthly quota", false},
-	{ClassQuotaExhausted, moneyStatus, "monthly api call limit", false},
-	{ClassQuotaExhausted, moneyStatus, "monthly usage limit", false},
-	{ClassQuotaExhausted, moneyStatus, "weekly usage limit", false},
-	{ClassQuotaExhausted, moneyStatus, "limit for the current month", false},
+	{ClassQuotaExhausted, refusedStatus, "monthly api call limit", false},
+	{ClassQuotaExhausted, refusedStatus, "monthly usage limit", false},
+	{ClassQuotaExhausted, refusedStatus, "weekly usage limit", false},
+	{ClassQuotaExhausted, refusedStatus, "limit for the current month", false},
 	{ClassQuotaExhausted, setOf(ClassClientError), "quota exceeded", true}, // DeepL, with 456
 	{ClassQuotaExhausted, moneyStatus, "余额不足", true},
 	{ClassQuotaExhausted, moneyStatus, "额度不足", true},
@@ -267,7 +269,9 @@ var phraseRows = []phraseRow{
 	{ClassRateLimited, deniedOrVague, "rate limit exceeded", true},
 	{ClassRateLimited, deniedOrVague, "exceeded a rate limit", true},
 	{ClassRateLimited, deniedOrVague, "exceeded the rate limit", true},
-	{ClassRateLimited, deniedOrVague, "request limit reached", true}, // Facebook, with 400
+	{ClassRateLimited, deniedOrVague, "user request limit reached", true}, // Facebook, with 400
+	{ClassRateLimited, deniedOrVague, "application request limit reached", true},
+	{ClassRateLimited, deniedOrVague, "page request limit reached", true},
 	{ClassRateLimited, deniedOrVague, "rate threshold exceeded", true},
 	{ClassRateLimited, setOf(ClassPermission, ClassClientError), "too many requests", true}, // with 400 they may be those of a batch
 }

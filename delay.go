@@ -179,7 +179,7 @@ func (j jsonValue) delay(unit time.Duration, c clock) (time.Duration, bool) {
 // delayPhrases come before a delay in a text, in lower case.
 var delayPhrases = []string{
 	"try again in ", "retry in ", "retry after ", "again after ", "available in ", "please wait ",
-	"resets in ", "reset in ", "reset after ", "resets at: ", "retry after: ", "request this after ",
+	"resets in ", "reset in ", "will reset after ", "resets at: ", "retry after: ", "request this after ",
 }
 
 // delayIndex finds those that begin with a byte.

@@ -279,6 +279,7 @@ func (b *errorBody) readDetails(e jsonValue) {
 		b.exhausted = b.exhausted || strings.Contains(limit, "PerDay")
 		if strings.Contains(limit, "PerMinute") {
 			b.scheduled = true // whatever the reason is called
+			b.mark("rate_limit_exceeded")
 		} else {
 			b.mark(d.get("reason").text())
 		}
@@ -425,7 +426,7 @@ func (b *errorBody) readXML(text []byte, declared bool) {
 		return
 	}
 	b.code, b.message = element(doc, "code"), element(doc, "message")
-	if b.message == "" { // SOAP: the code may have a namespace
+	if b.code == "" && b.message == "" { // SOAP: the code may have a namespace
 		code := element(doc, "faultcode")
 		b.code, b.message = code[strings.LastIndexByte(code, ':')+1:], element(doc, "faultstring")
 	}

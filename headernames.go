@@ -187,8 +187,9 @@ func (f *family) parse(rest string) (n quotaName, ok bool) {
 		n.field = f.implied
 	}
 	for _, word := range []string{"quota", "total"} { // BigCommerce, Freshdesk: "-requests-quota", "-total"
-		if rest, ok := bytes.CutSuffix(resource, []byte(word)); ok && n.field == quotaNone {
-			n.field, resource = quotaLimit, bytes.TrimSuffix(rest, []byte("_"))
+		rest, ok := bytes.CutSuffix(resource[len(f.pool):], []byte(word))
+		if ok && n.field == quotaNone && (len(rest) == 0 || rest[len(rest)-1] == '_') {
+			n.field, resource = quotaLimit, resource[:len(f.pool)+max(len(rest)-1, 0)]
 		}
 	}
 	known, ok := resources[string(resource[len(f.pool):])]

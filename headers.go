@@ -82,6 +82,8 @@ var headerRows = []headerRow{
 	{name: "retry-after-ms", kind: kindDelayMillis, rank: 0},      // Azure, OpenAI
 	{name: "x-ms-retry-after-ms", kind: kindDelayMillis, rank: 1}, // Azure
 	{name: "retry-after-milliseconds", kind: kindDelayMillis, rank: 1},
+	{name: "retry-after-millis", kind: kindDelayMillis, rank: 1},
+	{name: "retry-after-msec", kind: kindDelayMillis, rank: 1},
 	{name: "x-retry-after-ms", kind: kindDelayMillis, rank: 2},
 	{name: "x-ratelimit-retry-after-ms", kind: kindDelayMillis, rank: 3},
 	{name: "x-rate-limit-retry-after-milliseconds", kind: kindDelayMillis, rank: 4}, // made with Bucket4j
@@ -228,7 +230,8 @@ func findHeader(name string) (row *headerRow, rest string, says *quotaName) {
 	}
 	if row, rest = rowOf(name); row != nil && row.kind == kindQuota {
 		if says = row.family.name(rest); says != nil && row.name == "" {
-			says.vendor(name[:len(name)-len(rest)])
+			says.vendor(strings.TrimSuffix(name[:len(name)-len(rest)], "-"))
+			row = &vendorRows[0] // the limit belongs with what remains of it
 		}
 	}
 	return row, rest, says
@@ -272,6 +275,7 @@ const lastRank = 1 << 7
 // delayOfAll is what is understood of a header that may come more than once: the values
 // together, as a proxy may join them, else the first that says something.
 func delayOfAll(values []string) string {
+	values = values[:min(len(values), maxQuotas)]
 	if len(values) > 1 {
 		if all := strings.Join(values, ","); understoodDelay(all) {
 			return all

@@ -281,10 +281,11 @@ func (l *ledger) settle(at time.Time, c *claim, a *ending) (learned bool) {
 	var spoken [maxBudgets]*budget
 	n := 0
 	for i := range a.Quotas {
-		if outdone(a.Quotas, i) {
+		twin, outdone := twinOf(a.Quotas, i)
+		if outdone {
 			continue
 		}
-		if b, changed := l.read(now, c, &a.Quotas[i], a.Class == ClassRateLimited); b != nil && n < maxBudgets {
+		if b, changed := l.read(now, c, &a.Quotas[i], twin, a.Class == ClassRateLimited); b != nil && n < maxBudgets {
 			spoken[n], n = b, n+1
 			learned = learned || changed
 			b.told = b.told || !throttles(a.Class)
@@ -327,28 +328,38 @@ func contains(list []*budget, b *budget) bool {
 	return false
 }
 
-// outdone tells whether another quota of the same identity, as a gateway has beside the
-// API behind it, leaves less than the one at i.
-func outdone(quotas []Quota, i int) bool {
+// twinOf tells whether there is another quota of the same resource, scope and window as
+// the one at i, as a gateway has beside the API behind it, and whether one of the same
+// dialect leaves less.
+func twinOf(quotas []Quota, i int) (twin, outdone bool) {
 	q := &quotas[i]
 	for j := range quotas {
 		o := &quotas[j]
-		if j != i && o.Resource == q.Resource && o.Scope == q.Scope && o.Window == q.Window &&
-			o.Remaining >= 0 && (q.Remaining < 0 || o.Remaining < q.Remaining || o.Remaining == q.Remaining && j < i) {
-			return true
+		if j == i || o.Resource != q.Resource || o.Scope != q.Scope || o.Window != q.Window {
+			continue
+		}
+		twin = true
+		if o.dialect == q.dialect && o.Remaining >= 0 && (q.Remaining < 0 || o.Remaining < q.Remaining || o.Remaining == q.Remaining && j < i) {
+			outdone = true
 		}
 	}
-	return false
+	return twin, outdone
 }
 
 // read takes what one quota of an answer says into its budget, made if it is
-// missing.
-func (l *ledger) read(now instant, c *claim, q *Quota, denied bool) (b *budget, changed bool) {
+// missing. One without a twin is of the same limit in whatever dialect it is told.
+func (l *ledger) read(now instant, c *claim, q *Quota, twin, denied bool) (b *budget, changed bool) {
 	id := budgetID{q.Scope, q.Resource, q.Window}
 	for _, have := range l.budgets {
-		if have.budgetID == id {
+		if have.budgetID != id {
+			continue
+		}
+		if have.dialect == q.dialect {
 			b = have
 			break
+		}
+		if b == nil && !twin {
+			b = have
 		}
 	}
 	if b == nil {
@@ -358,6 +369,7 @@ func (l *ledger) read(now instant, c *claim, q *Quota, denied bool) (b *budget, 
 		if b = l.adopt(now, id); b == nil {
 			return nil, false
 		}
+		b.dialect = q.dialect
 	}
 	r := reading{
 		limit: float64(q.Limit), remaining: float64(q.Remaining),

@@ -568,3 +568,32 @@ func TestOfTwoQuotasOfOneIdentityTheTighterCounts(t *testing.T) {
 		t.Error("admitted by the looser of the two")
 	}
 }
+
+func TestQuotasOfAGatewayAndOfTheAPIBehindItAreTwoBudgets(t *testing.T) {
+	q := func(limit, left int64, dialect uint8) Quota {
+		return Quota{Resource: "requests", Limit: limit, Remaining: left, dialect: dialect}
+	}
+	s := newStory(t)
+	s.answer(0.1, s.send(0), q(100, 60, 1), q(5, 4, 0))
+	if n := len(s.l.budgets); n != 2 {
+		t.Errorf("%d budgets", n)
+	}
+	s.answer(0.25, s.send(0.15), q(100, 58, 1)) // of the gateway alone
+	s.answer(0.3, s.send(0.2), q(100, 59, 1), q(5, 0, 0))
+	if n := len(s.l.budgets); n != 2 {
+		t.Errorf("%d budgets", n)
+	}
+	if _, _, ok := s.l.take(s.time(0.4), &claim{cost: cost{1, Tokens{}}, route: s.route}); ok {
+		t.Error("admitted by the looser of the two")
+	}
+}
+
+func TestOneQuotaToldInTwoDialectsInTurnIsOneBudget(t *testing.T) {
+	s := newStory(t)
+	for i := range 4 {
+		s.answer(float64(i)+0.1, s.send(float64(i)), Quota{Resource: "requests", Limit: 100, Remaining: int64(90 - i), dialect: uint8(i % 2)})
+	}
+	if n := len(s.l.budgets); n != 1 {
+		t.Errorf("%d budgets", n)
+	}
+}

@@ -219,6 +219,7 @@ func resourceName(rest string) string {
 func (q *quotaFacts) quotas(c clock) []Quota {
 	q.spread()
 	q.sort()
+	q.lend()
 	for i := range q.buckets {
 		q.buckets[i].settle()
 	}
@@ -395,6 +396,22 @@ func (q *quotaFacts) join() {
 	}
 }
 
+// lend gives a window that is told without a word for what is counted to the quotas that
+// are told with one.
+func (q *quotaFacts) lend() {
+	for i := range q.buckets {
+		o := &q.buckets[i]
+		if !o.implied || o.window == 0 || o.suffix > 0 || !o.empty() {
+			continue
+		}
+		for j := range q.buckets {
+			if b := &q.buckets[j]; b.row == o.row && b.variant == o.variant && b.resource == o.resource && b.window == 0 && b.suffix == 0 {
+				b.window, b.refills = o.window, o.refills
+			}
+		}
+	}
+}
+
 // policyOf finds the policy of b: by its name, else by its quota; and if there is
 // but one of each, they belong together whatever they are called.
 func (q *quotaFacts) policyOf(b *bucket, instances int) *quotaPolicy {
@@ -471,6 +488,12 @@ func (b *bucket) quota(c clock, scope string) Quota {
 	q := Quota{
 		Resource: b.resource, Scope: cmp.Or(b.scope, scope), Window: b.window,
 		Limit: b.limit, Remaining: b.remaining,
+	}
+	if b.implied {
+		q.dialect = 1
+	}
+	if b.row != nil && b.row.name == "" {
+		q.dialect = b.variant | 2
 	}
 	if b.resetField != quotaNone {
 		q.Reset, q.absolute, q.resolution = c.now.Add(b.reset.wait(c)), b.reset.at, b.reset.resolution
