@@ -125,6 +125,10 @@ func TestNetHTTPErrorsAreUnderstood(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			defer tt.base.CloseIdleConnections()
 			resp, err := tt.base.RoundTrip(tt.req)
+			for tt.req == longBody && errors.Is(err, net.ErrClosed) { // net/http closes the connection, and may tell of that instead
+				longBody.Body = io.NopCloser(strings.NewReader("12345"))
+				resp, err = tt.base.RoundTrip(longBody)
+			}
 			if err == nil {
 				resp.Body.Close()
 				t.Fatal("got a response, want an error")
