@@ -57,6 +57,9 @@ func TestContractIsKept(t *testing.T) {
 			return steadyhttp.NewTransport(&steadyhttp.Breaker{Base: &steadyhttp.Limiter{Base: &steadyhttp.Classifier{Base: base}}})
 		}},
 	} {
-		t.Run(layer.name, func(t *testing.T) { steadytest.TestRoundTripper(t, layer.wrap) })
+		t.Run(layer.name, func(t *testing.T) {
+			t.Parallel()
+			steadytest.TestRoundTripper(t, layer.wrap)
+		})
 	}
 }

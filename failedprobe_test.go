@@ -11,6 +11,7 @@ import (
 // A server that fails before it looks at its limits admits nothing by that, also when
 // it is the request that asks whether a spent window has ended.
 func TestFailureOfTheServerIsNoSignThatItAdmitsAgain(t *testing.T) {
+	t.Parallel()
 	for _, every := range []int{12, 20, 33} {
 		t.Run(fmt.Sprintf("one of %d fails", every), func(t *testing.T) {
 			p := &steadytest.Provider{

@@ -622,6 +622,7 @@ func everyTime(p *points) (times []cancellation) {
 }
 
 func TestFaultsAndCancellationAtEveryPoint(t *testing.T) {
+	t.Parallel()
 	for _, a := range arrangements {
 		t.Run(a.name, func(t *testing.T) {
 			calls, most := 0, 0

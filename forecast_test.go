@@ -12,6 +12,7 @@ import (
 // Limiter is slow to understand, and callers of which none would have to wait for
 // longer than MaxWait.
 func TestNobodyIsRefusedForAWaitThatIsOnlyGuessed(t *testing.T) {
+	t.Parallel()
 	const window, sliding, log, perSecond = steadytest.FixedWindow, steadytest.SlidingWindow, steadytest.SlidingLog, steadytest.PerSecond
 	short := job{calls: 1500, workers: 64}
 	slow := job{calls: 1500, workers: 100}

@@ -11,6 +11,7 @@ import (
 // A limit on requests in flight is told in no header. Its denials, of which the
 // headers say that much is left, come before it is known how fast that comes back.
 func TestDenialsAtTheVeryFirstAreNotPacedByARateThatNobodyKnowsYet(t *testing.T) {
+	t.Parallel()
 	for _, d := range []*steadytest.Dialect{steadytest.OpenAI, steadytest.GitHub, steadytest.IETF} {
 		for _, workers := range []int{10, 40} {
 			t.Run(fmt.Sprintf("%s, %d workers", d.Name, workers), func(t *testing.T) {

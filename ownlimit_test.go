@@ -174,6 +174,7 @@ func TestTimeIsObeyedByARouteOfItsOwnPace(t *testing.T) {
 }
 
 func TestDenialsForAllAreNotTakenForThoseOfARoute(t *testing.T) {
+	t.Parallel()
 	for _, share := range []float64{0.5, 0.9} {
 		for seed := range uint64(3) {
 			synctest.Test(t, func(t *testing.T) {
@@ -251,6 +252,7 @@ func TestServerThatDeniesEverythingIsNotWaitedFor(t *testing.T) {
 }
 
 func TestRouteOnceDeniedIsNotStarvedByOneThatFails(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var denied atomic.Bool
 		once := roundTripFunc(func(req *http.Request) (*http.Response, error) {

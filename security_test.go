@@ -266,6 +266,7 @@ func TestServerCannotMakeACallSleep(t *testing.T) {
 }
 
 func TestServerIsAskedAgainWithinTheHour(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(time.Date(2026, 11, 20, 12, 0, 7, 0, time.UTC)))
 		for _, h := range hostile() {

@@ -27,6 +27,7 @@ func fieldsOf(d *steadytest.Dialect) (of []steadytest.Field) {
 }
 
 func TestServerThatTellsOfItsLimitInDenialsAloneIsNotAskedOneByOne(t *testing.T) {
+	t.Parallel()
 	for _, d := range []*steadytest.Dialect{steadytest.OpenAI, steadytest.Anthropic, steadytest.GitHub, plain(steadytest.RoundUp)} {
 		for _, kind := range []steadytest.Kind{steadytest.ContinuousBucket, steadytest.FixedWindow, steadytest.SlidingWindow, steadytest.PerSecond} {
 			t.Run(fmt.Sprintf("%s, kind %d", d.Name, kind), func(t *testing.T) {

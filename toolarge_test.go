@@ -12,6 +12,7 @@ import (
 // A call that asks for more tokens than there ever are waits until all are there, and
 // is denied. It takes nothing from those who wait behind it.
 func TestNobodyIsRefusedForTheTokensOfACallThatIsTooLarge(t *testing.T) {
+	t.Parallel()
 	large, small := strings.Repeat("word", 250_000), strings.Repeat("word", 500)
 	for _, workers := range []int{10, 100} {
 		t.Run(fmt.Sprint(workers, " workers"), func(t *testing.T) {
