@@ -249,3 +249,43 @@ func scopeName(s string) string {
 	}
 	return s
 }
+
+// spread makes a bucket of each policy if the headers have lists with an item for
+// each, as Brave's do: "0, 1977" of "1;w=1, 2000;w=2592000".
+func (q *quotaFacts) spread() {
+	limits, remainings, resets := commas(q.limits), commas(q.remainings), commas(q.resets)
+	var found []bucket
+	for _, p := range q.policies {
+		item, _ := limits.next()
+		limit, ok := count(item)
+		if !ok || limit != p.quota {
+			return
+		}
+		item, _ = remainings.next()
+		left, ok := count(item)
+		if !ok {
+			return
+		}
+		b := newBucket(p.resource)
+		b.row, b.limit, b.remaining, b.window, b.scope, b.name = q.listed, p.quota, left, p.window, p.scope, p.name
+		if item, _ = resets.next(); item != "" {
+			if m, ok := parseMoment(item); ok {
+				b.setReset(quotaReset, m)
+			}
+		}
+		found = append(found, b)
+	}
+	if _, more := remainings.next(); more || len(found) < 2 {
+		return
+	}
+	for i := len(q.buckets) - 1; i >= 0; i-- {
+		if b := &q.buckets[i]; b.row == q.listed && b.implied && b.suffix == 0 {
+			q.remove(i) // what it says was read from one of the lists
+		}
+	}
+	for i := range found {
+		if q.policies[i].used = true; found[i].limit > 0 { // none of them is no limit
+			q.append(&found[i])
+		}
+	}
+}

@@ -24,6 +24,7 @@ const (
 	kindContentType                   // what the body is said to be
 	kindDate                          // the server's clock
 	kindAge                           // for how long a cache has had the response
+	kindForeign                       // what is told of another key than the caller's
 )
 
 // headerRow is a row of the table of header dialects.
@@ -75,6 +76,7 @@ var headerRows = []headerRow{
 	{name: "x-user-limit-", family: family{pool: "user_"}},              // X
 	{name: "x-ai-ratelimit-", family: family{counted: "tokens"}},        // Kong, APISIX
 	{name: "zendesk-ratelimit-", kind: kindParams},                      // one for each endpoint
+	{name: "llm_provider-", kind: kindForeign},                          // LiteLLM, of its own key for the API behind it
 	{name: "x-shopify-shop-api-call-limit", kind: kindUsage},
 	{name: "sforce-limit-info", kind: kindUsage}, // Salesforce: "api-usage=18/5000"
 
@@ -162,8 +164,6 @@ func vendorRow(name string) (row *headerRow, rest string) {
 		for _, prefix := range [...]string{"-ratelimit", "-rate-limit"} {
 			switch n := len(prefix); {
 			case !hasPrefixFold(rest, prefix):
-			case hasPrefixFold(name, "llm_provider-"):
-				return nil, "" // LiteLLM, of its own key for the API behind it
 			case len(rest) == n:
 				return &vendorRows[1], ""
 			case rest[n] == '-':
@@ -338,6 +338,7 @@ func (f *headerFacts) read(h http.Header, now time.Time) {
 			f.contentType = value
 		case kindDate:
 			date = value
+		case kindForeign:
 		case kindAge:
 			age = trim(value)
 		default:
