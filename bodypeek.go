@@ -19,38 +19,44 @@ import (
 // rewound by each call, so that to read the copy is to consume Body itself.
 //
 // If GetBody fails or panics the request says nothing about itself: sending it
-// once might never have called GetBody.
+// once might never have called GetBody. After errGivenUp the scanner is still in use.
 func (s *bodyScanner) peek(req *http.Request) (length int64, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			length, err = 0, fmt.Errorf("steadyhttp: GetBody panicked: %v", p)
-		}
-	}()
+	defer rescue(&err)
 	if memory, n := inMemory(req.Body); n > 0 && (n == req.ContentLength || req.ContentLength <= 0) {
 		s.scanMemory(memory)
 		return n, nil
 	}
 	s.brief = false // it was read already, or is not what it was made to be
-	body, err := req.GetBody()
+	body, err := getBody(req)
 	if body == nil {
 		return 0, io.ErrUnexpectedEOF
 	}
+	defer body.Close() // which ends a Read that is still under way
 	if err != nil {
-		body.Close()
 		return 0, err
 	}
-	defer body.Close()
 	if memory, n := inMemory(body); n >= 0 {
 		s.scanMemory(memory)
 		return n, nil
 	}
-	defer func() {
-		if rewound, _ := req.GetBody(); rewound != nil {
-			rewound.Close()
-		}
-	}()
-	err = s.readFrom(body)
+	err, ok := await(req, func() (err error) {
+		defer rescue(&err)
+		return s.readFrom(body)
+	}, func(error) {})
+	if !ok {
+		return 0, errGivenUp
+	}
+	if rewound, _ := getBody(req); rewound != nil {
+		rewound.Close()
+	}
 	return s.size, err
+}
+
+// rescue is deferred. It makes an error of a panic in GetBody or in what that gave.
+func rescue(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("steadyhttp: GetBody panicked: %v", p)
+	}
 }
 
 // inMemory is the reader of bytes or of a string that r is or wraps, and how much it

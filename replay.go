@@ -44,10 +44,7 @@ func usedUp(req *http.Request) bool {
 // between the attempts then, so each may have its body as it is; and net/http
 // writes headers and body at once, which it does for types that it knows.
 func snapshots(req *http.Request) bool {
-	if req.ContentLength <= 0 || req.GetBody == nil || unread(req.Body) != req.ContentLength {
-		return false
-	}
-	return slices.Contains(newRequestGetBody[:], entryOf(req.GetBody))
+	return req.ContentLength > 0 && unread(req.Body) == req.ContentLength && givesSnapshots(req)
 }
 
 // unread is how much is left in a body as http.NewRequest makes it of the usual

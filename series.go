@@ -142,7 +142,7 @@ func (s *series) lend(out *http.Request) {
 	body := s.req.Body
 	if s.loan == nil {
 		if usedUp(s.req) {
-			if again, err := s.req.GetBody(); err == nil && again != nil {
+			if again, err := getBody(s.req); err == nil && again != nil {
 				body.Close()
 				body, s.length = again, s.req.ContentLength
 			}
@@ -159,7 +159,7 @@ func (s *series) lend(out *http.Request) {
 // next tells whether there is to be a further attempt, and prepares it. From then
 // on the last response is of no more use.
 func (s *series) next() bool {
-	if s.alone || s.verdict.Class == ClassSuccess || s.over() || s.loan != nil && s.loan.differs() {
+	if s.alone && !s.unsentWhole() || s.verdict.Class == ClassSuccess || s.over() || s.loan != nil && s.loan.differs() {
 		return false
 	}
 	s.plan = s.Retrier.next(s.standing(), time.Now())
@@ -185,6 +185,12 @@ func (s *series) next() bool {
 		t.Retrying(RetryInfo{AttemptInfo: s.info(), Delay: max(time.Until(s.plan.at), 0)})
 	}
 	return true
+}
+
+// unsentWhole tells whether a circuit refused a request that has no body to lose: what
+// was not sent may wait for another time whatever it is.
+func (s *series) unsentWhole() bool {
+	return s.verdict.Class == ClassRefused && s.sent == 0 && !hasBody(s.req)
 }
 
 // info is what a Trace is told of the last attempt.
@@ -232,7 +238,7 @@ func (s *series) namesModel() bool {
 	}
 	look := s.req.WithContext(s.attempt)
 	if s.given { // net/http may still read the one that was sent
-		body, err := s.req.GetBody()
+		body, err := getBody(s.req)
 		if err != nil || body == nil {
 			return false
 		}
@@ -290,7 +296,8 @@ func (s *series) rewind() bool {
 	if s.loan != nil && s.length < 0 {
 		s.length = s.loan.sent()
 	}
-	body, err := s.req.GetBody()
+	body, err := getBody(s.req)
+	s.gaveUp = err == errGivenUp
 	if err != nil && body != nil {
 		body.Close()
 	}

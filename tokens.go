@@ -109,8 +109,11 @@ func scanBody(req *http.Request, brief bool) found {
 	s := scanners.Get().(*bodyScanner)
 	s.reset()
 	s.brief = brief
-	defer scanners.Put(s)
 	length, err := s.peek(req)
+	if err == errGivenUp {
+		return found{}
+	}
+	defer scanners.Put(s)
 	if err != nil && err != errEnough {
 		return found{}
 	}

@@ -1,0 +1,87 @@
+package steadyhttp
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// errGivenUp says that the caller gave the request up while its GetBody, or a Read of
+// what that gave, was under way: nothing else bounds the time that these take.
+var errGivenUp = errors.New("steadyhttp: request given up while its body was asked for")
+
+// getBody is what GetBody of req gives, which is not waited for any longer than the
+// caller waits for req. A body that comes later is closed.
+func getBody(req *http.Request) (io.ReadCloser, error) {
+	if givesSnapshots(req) {
+		return req.GetBody()
+	}
+	type copied struct {
+		body     io.ReadCloser
+		err      error
+		panicked any
+	}
+	c, ok := await(req, func() (c copied) {
+		defer func() { c.panicked = recover() }()
+		c.body, c.err = req.GetBody()
+		return c
+	}, func(late copied) {
+		if late.body != nil {
+			late.body.Close()
+		}
+	})
+	switch {
+	case !ok:
+		return nil, errGivenUp
+	case c.panicked != nil:
+		panic(c.panicked)
+	}
+	return c.body, c.err
+}
+
+// givesSnapshots tells whether GetBody of req is one that http.NewRequest makes.
+func givesSnapshots(req *http.Request) bool {
+	return req.GetBody != nil && slices.Contains(newRequestGetBody[:], entryOf(req.GetBody))
+}
+
+// afterwards is how long a request is waited for that was given up before: somebody
+// wants to know its key.
+const afterwards = 10 * time.Millisecond
+
+// await returns what f does, unless req is given up before: then drop gets it, whenever
+// that will be. A panic in f is for f to recover.
+func await[T any](req *http.Request, f func() T, drop func(T)) (v T, ok bool) {
+	done, cancel := req.Context().Done(), cancelOf(req)
+	if done == nil && cancel == nil {
+		return f(), true
+	}
+	var late <-chan time.Time
+	if givenUp(req) {
+		timer := time.NewTimer(afterwards)
+		defer timer.Stop()
+		done, cancel, late = nil, nil, timer.C
+	}
+	answers, unwanted := make(chan T), make(chan struct{})
+	go func() {
+		var answer T // also if f ends this goroutine
+		defer func() {
+			select {
+			case answers <- answer:
+			case <-unwanted:
+				drop(answer)
+			}
+		}()
+		answer = f()
+	}()
+	select {
+	case v = <-answers:
+		return v, true
+	case <-done:
+	case <-cancel:
+	case <-late:
+	}
+	close(unwanted)
+	return v, false
+}
