@@ -1,6 +1,7 @@
 package steadyhttp
 
 import (
+	"context"
 	"errors"
 	"math"
 	"math/rand/v2"
@@ -366,8 +367,14 @@ func (p *pass) freeSlotLocked() {
 func (p *pass) leave(now time.Time, v *verdict) (sent time.Time, ok bool) {
 	c, t := p.circuit, v.tally()
 	deadline := time.Time{}
-	if v.Class == ClassTimeout && v.err != nil {
+	switch {
+	case v.err == nil:
+	case v.Class == ClassTimeout:
 		deadline, _ = p.req.Context().Deadline()
+	case v.Class == ClassNetwork && errors.Is(p.req.Context().Err(), context.Canceled) && !unsent(v.err):
+		// It broke off once the caller had gone, as an upload does whose own client went
+		// away in the middle.
+		t = tallyIgnored
 	}
 	c.mu.Lock()
 	sent, ok = p.sent, p.entered
