@@ -3,6 +3,7 @@ package steadyhttp
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"sync/atomic"
@@ -138,4 +139,13 @@ func (b *timedBody) Close() error {
 type timedConn struct {
 	timedBody
 	io.Writer
+}
+
+// CloseWrite closes the connection for writing if the body that it wraps can do that,
+// as net/http's can: ReverseProxy passes half-closed connections on by it.
+func (c *timedConn) CloseWrite() error {
+	if half, ok := c.ReadCloser.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return fmt.Errorf("steadyhttp: CloseWrite: %w", errors.ErrUnsupported)
 }
