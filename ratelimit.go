@@ -128,7 +128,7 @@ func (l *Limiter) roundTrip(req *http.Request, now time.Time) (*http.Response, e
 	}
 	if learned != nil {
 		if t := traceOf(s.out.Context()); t != nil && t.Learned != nil {
-			t.Learned(LearnedInfo{Key: s.key, Quotas: learned})
+			t.Learned(LearnedInfo{Key: s.key, Quotas: secretsOf(s.out).hideIn(learned)})
 		}
 	}
 	if owned {

@@ -16,9 +16,10 @@ import (
 // may be nil. They are called with no lock held, by many goroutines at once, and
 // must not block: the request waits for them.
 //
-// No hook is given a URL, a header or a body. What it sees may be logged but for
-// the API's own sentences, Outcome.Message and a Code with spaces in it, and for
-// Err, whose text is the base's: LogTrace leaves these out.
+// No hook is given a URL, a header or a body, nor the credentials of the request
+// where the API repeats them. What it sees may be logged but for the API's own
+// sentences, Outcome.Message and a Code with spaces in it, and for Err, whose text
+// is the base's: LogTrace leaves these out.
 type Trace struct {
 	Attempted    func(AttemptInfo) // an attempt that was sent ended: with a response's headers or an error
 	Retrying     func(RetryInfo)   // a call is about to be repeated
@@ -243,7 +244,7 @@ func attemptInfo(a *attempt, req *http.Request, o Outcome, err error, d time.Dur
 	if host == "" && req.URL != nil {
 		host = req.URL.Host
 	}
-	i := AttemptInfo{Method: method, Host: host, Attempt: a.number, Outcome: o, Err: err, Duration: d}
+	i := AttemptInfo{Method: method, Host: host, Attempt: a.number, Outcome: secretsOf(req).outcome(o), Err: err, Duration: d}
 	if key := a.key.Load(); key != nil {
 		i.Key = *key
 	}
