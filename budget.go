@@ -77,6 +77,7 @@ type budget struct {
 	spent    bool // the last window was nearly used up when it ended
 	based    bool
 	told     bool // by an answer that was no denial
+	mute     bool // requests are served without a word of it: only denials tell
 }
 
 // interval is a number known to lie between two others; hi zero means unknown.
@@ -126,9 +127,10 @@ func (b *budget) finest(written time.Duration) time.Duration {
 }
 
 // margin is kept back for what nobody can see: another user of the same key, a
-// request in flight elsewhere.
+// request in flight elsewhere. If only denials tell of it, what is left is what one
+// more request asks.
 func (b *budget) margin() float64 {
-	if b.limit < 10 {
+	if b.limit < 10 || b.mute {
 		return 0
 	}
 	return max(1, math.Floor(b.limit/100))
@@ -243,6 +245,13 @@ func (b *budget) ready(now instant, ahead, cost, spare float64) readiness {
 		if l := max(b.length(), float64(b.stretch)); l > 0 && b.limit > 0 {
 			// Whatever the rule, so much has come back after so many windows.
 			at = min(at, max(from.Add(secondsOf(math.Ceil(need/b.limit)*l)), now.Add(recheck)))
+			// What slid out before says little of the next window: one request asks what is left.
+			if over := b.turn.over().Add(secondsOf(math.Floor(need/b.limit) * l)); b.kind != refillGradual && at.After(over.Add(10*recheck)) {
+				if ahead == 0 && b.first == nil {
+					return readiness{at: max(now, over, b.asked.Add(askDelay(b.asks))), probe: true}
+				}
+				at = max(over, now.Add(recheck))
+			}
 		}
 		return readiness{at: at}
 	}
@@ -308,7 +317,7 @@ func (b *budget) roll() {
 // servers speak of it in denials alone: then it is the request that asked whether
 // anything is left which tells that all is.
 func (b *budget) granted(c *claim) {
-	b.refusals = 0
+	b.refusals, b.mute = 0, !b.told
 	if !b.told && (b.probe == c || b.asked == c.sent) {
 		b.roll()
 		if b.limit <= 0 {

@@ -83,7 +83,7 @@ func (l *ledger) obey(now instant, c *claim, a *ending, spoken []*budget) {
 // it says nothing.
 func (l *ledger) deny(now instant, c *claim, a *ending, spoken []*budget, stated bool) {
 	if l.explains(c, a) {
-		if at, _ := l.check(now, cost{}, c, nil); at.After(now) {
+		if at, _ := l.check(now, cost{}, c, nil); at.After(now) && !(stated && mute(spoken)) {
 			return
 		}
 	} else if b := strict(spoken); b != nil {
@@ -141,6 +141,17 @@ func (l *ledger) explains(c *claim, a *ending) bool {
 		}
 	}
 	return false
+}
+
+// mute tells whether all that an answer spoke of is told by denials alone. How such a
+// limit refills nobody knows, so that its rate has to be found.
+func mute(spoken []*budget) bool {
+	for _, b := range spoken {
+		if !b.mute {
+			return false
+		}
+	}
+	return len(spoken) > 0
 }
 
 // strict is the budget of requests, if its rate is known.

@@ -288,7 +288,9 @@ func (l *ledger) settle(at time.Time, c *claim, a *ending) (learned bool) {
 		if b, changed := l.read(now, c, &a.Quotas[i], twin, a.Class == ClassRateLimited); b != nil && n < maxBudgets {
 			spoken[n], n = b, n+1
 			learned = learned || changed
-			b.told = b.told || !throttles(a.Class)
+			if !throttles(a.Class) {
+				b.told, b.mute = true, false
+			}
 		}
 	}
 	if a.Class == ClassSuccess && !l.served {
