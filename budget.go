@@ -218,7 +218,7 @@ type readiness struct {
 // ready is when a request of such a cost can be sent, behind others that cost
 // ahead in all, with spare kept back.
 func (b *budget) ready(now instant, ahead, cost, spare float64) readiness {
-	if !b.rolled && b.steps() && (b.whole || b.probe != nil) && !now.Before(b.over(now)) {
+	if !b.rolled && b.steps() && (b.whole || b.probe != nil) && !now.Before(b.over()) {
 		b.roll()
 	}
 	if lo := b.turn.at.lo; b.slide > 0 && b.turn.at.known() && b.at.Before(lo) && lo.Before(now) {
@@ -268,7 +268,7 @@ func (b *budget) ready(now instant, ahead, cost, spare float64) readiness {
 		}
 		return readiness{at: max(now, b.turn.ask()), probe: true}
 	case !b.rolled && b.turn.at.known():
-		return readiness{at: now.Add(windows), retry: b.over(now)}
+		return readiness{at: now.Add(windows), retry: b.over()}
 	case b.first != nil:
 		return readiness{at: now.Add(windows), retry: now.Add(recheck)}
 	}
@@ -277,7 +277,7 @@ func (b *budget) ready(now instant, ahead, cost, spare float64) readiness {
 
 // over is when all that wait may go, without an answer of the new window. Before
 // it was ever seen what comes back then, the probe's answer is worth waiting for.
-func (b *budget) over(now instant) instant {
+func (b *budget) over() instant {
 	if !b.whole && b.probe != nil {
 		return max(b.turn.over(), b.probe.sent.Add(probePatience))
 	}

@@ -49,25 +49,13 @@ func (b *Breaker) policy() policy {
 	return p
 }
 
-// option is a configured number: zero stands for its default, and a negative one
-// for the value at which it does nothing.
-func option[N int | float64 | time.Duration](n, zero, negative N) N {
-	switch {
-	case n == 0:
-		return zero
-	case n < 0:
-		return negative
-	}
-	return n
-}
-
 // circuit is the state of one key. The engine switches, and counts probes; what it
 // does not do is done here. Its window drops the results of calls that outlast it,
 // and with each step forgets the failures in a row: so while closed calls are
-// counted here, as they end, and the engine is told of failures alone. Its pause is one for all
-// openings, so it is set to nothing and notBefore rules. A probe that never ends
-// would hold its slot for ever, so it is excluded after a while. And it calls hooks
-// under its lock, so it is given one that only notes the new state.
+// counted here, as they end, and the engine is told of failures alone. Its pause is
+// one for all openings, so it is set to nothing and notBefore rules. A probe that
+// never ends would hold its slot for ever, so it is excluded after a while. And it
+// calls hooks under its lock, so it is given one that only notes the new state.
 type circuit struct {
 	policy
 	key string

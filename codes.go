@@ -144,8 +144,8 @@ func plainCode(b []byte, code string) []byte {
 	return b
 }
 
-// codeRank is the row that a code is in, if that overrules the status; negative
-// if none does.
+// codeRank is the first row with a code that overrules the class of the status;
+// negative if there is none.
 func codeRank(code string, base Class) int {
 	var buf [maxWordName]byte
 	for _, i := range codeIndex[string(plainCode(buf[:0], code))] {

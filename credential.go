@@ -107,13 +107,6 @@ func (d digest) withAuthorization(value string) digest {
 	return d
 }
 
-func lower(c byte) byte {
-	if 'A' <= c && c <= 'Z' {
-		c += 'a' - 'A'
-	}
-	return c
-}
-
 // parameter finds name="value" in a list as Authorization has them, whatever the
 // case of the name.
 func parameter(list, name string) (value string, ok bool) {

@@ -49,7 +49,7 @@ func (e *LimitError) RetryableError() bool { return false }
 // Its Outcome is [ClassRefused].
 type OpenError struct {
 	Key     string    // of the circuit; it holds no secret
-	RetryAt time.Time // when the circuit next lets a request through
+	RetryAt time.Time // when the circuit next lets a request through; while a probe is out a guess: a Pause from now
 
 	changed <-chan struct{} // closed when the circuit next changes state
 }

@@ -38,7 +38,7 @@ type headerRow struct {
 }
 
 // headerRows are all the headers that are understood. A row for a whole name
-// counts before one for its beginning.
+// counts before one for its beginning, and of two beginnings the one above.
 var headerRows = []headerRow{
 	// Quotas, by the draft-ietf-httpapi-ratelimit-headers and before it.
 	{name: "ratelimit", kind: kindRateLimit},
@@ -249,6 +249,13 @@ func hasPrefixFold(s, prefix string) bool {
 		}
 	}
 	return true
+}
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		c += 'a' - 'A'
+	}
+	return c
 }
 
 // maxQuotas bounds the quotas of a response, and the items of each list.

@@ -243,7 +243,7 @@ func (j jsonValue) get(key string) (found jsonValue) {
 }
 
 // first is the first element of an array.
-func (j jsonValue) first() (v jsonValue) {
+func (j jsonValue) first() jsonValue {
 	if j.kind() == jsonArray {
 		for _, v := range j.children() {
 			return v
@@ -282,7 +282,7 @@ func (j jsonValue) number() (float64, bool) {
 	return 0, false
 }
 
-// unescape decodes the escapes of a JSON string, leniently.
+// unescapeJSON decodes the escapes of a JSON string, leniently.
 func unescapeJSON(raw []byte) string {
 	var b strings.Builder
 	for i := 0; i < len(raw); i++ {

@@ -68,7 +68,7 @@ func appendRequestKey(b []byte, req *http.Request) []byte {
 }
 
 // JoinKeys returns the KeyFunc whose key is all of the given ones. A part that is
-// "" is left out; only if every part is "" is the whole.
+// "" is left out; the whole is "" only if every part is.
 func JoinKeys(keys ...KeyFunc) KeyFunc {
 	return func(req *http.Request) string {
 		var buf [keyBuf]byte
@@ -254,7 +254,7 @@ type Priority uint8
 
 const (
 	PriorityInteractive Priority = iota // fails fast: MaxWait, a full queue and an open circuit refuse it
-	PriorityBatch                       // waits behind interactive calls, for as long as its context allows
+	PriorityBatch                       // waits behind interactive calls, for as long as its context allows; a full queue refuses it too
 )
 
 type priorityKey struct{}

@@ -154,8 +154,6 @@ func (r *reading) note() note { return note{r.remaining, r.sent, r.reset} }
 
 func (r *reading) snapshot() snapshot { return snapshot{r.remaining, r.sent, r.settled, r.after} }
 
-func (s timeSpan) mid() instant { return s.lo.Add(s.width() / 2) }
-
 // narrow learns the period of a gradual refill from the time until the budget is
 // full: what was used, over how long it takes to come back.
 func (b *budget) narrow(r *reading) {

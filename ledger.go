@@ -1,6 +1,7 @@
 package steadyhttp
 
 import (
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -237,11 +238,7 @@ func (l *ledger) send(now instant, c *claim, probes []*budget) {
 		if !c.route.has(b.scope) {
 			continue
 		}
-		probe := false
-		for _, p := range probes {
-			probe = probe || p == b
-		}
-		b.take(now, c, probe)
+		b.take(now, c, slices.Contains(probes, b))
 		b.smooth.take(now)
 	}
 	l.pace.take(now)
@@ -298,7 +295,7 @@ func (l *ledger) settle(at time.Time, c *claim, a *ending) (learned bool) {
 		l.noteTokens()
 	}
 	for _, b := range l.budgets { // of every scope: c may be the first unanswered that b looks at
-		spoke := contains(spoken[:n], b)
+		spoke := slices.Contains(spoken[:n], b)
 		if !spoke && a.Class == ClassSuccess && c.route.has(b.scope) {
 			b.granted(c)
 		}
@@ -319,15 +316,6 @@ func (l *ledger) noteTokens() {
 		counted = counted || countsTokens(l.ceilings[i].resource)
 	}
 	l.tokenless.Store(!counted)
-}
-
-func contains(list []*budget, b *budget) bool {
-	for _, have := range list {
-		if have == b {
-			return true
-		}
-	}
-	return false
 }
 
 // twinOf tells whether there is another quota of the same resource, scope and window as
@@ -411,7 +399,7 @@ func (l *ledger) adopt(now instant, id budgetID) *budget {
 	if len(l.budgets) >= maxBudgets {
 		for i, b := range l.budgets {
 			if now.Sub(b.updated) > staleBudget {
-				l.budgets = append(l.budgets[:i], l.budgets[i+1:]...)
+				l.budgets = slices.Delete(l.budgets, i, i+1)
 				break
 			}
 		}

@@ -1,6 +1,7 @@
 package steadyhttp
 
 import (
+	"slices"
 	"sort"
 	"time"
 )
@@ -32,32 +33,34 @@ func (l *line) ahead(place int) cost {
 // placeLocked is where a waiter of that order would stand in the line of scope,
 // which may be nil.
 func (q *queue) placeLocked(scope string, order time.Time) (*line, int) {
+	l := q.lineLocked(scope)
+	if l == nil {
+		return nil, 0
+	}
+	n := len(l.all)
+	if n == 0 || !l.all[n-1].order.After(order) {
+		return l, n
+	}
+	return l, sort.Search(n, func(i int) bool { return l.all[i].order.After(order) })
+}
+
+// lineLocked is the line of scope; nil if nobody waits in it.
+func (q *queue) lineLocked(scope string) *line {
 	for _, l := range q.lines {
 		if l.scope == scope {
-			n := len(l.all)
-			if n == 0 || !l.all[n-1].order.After(order) {
-				return l, n
-			}
-			return l, sort.Search(n, func(i int) bool { return l.all[i].order.After(order) })
+			return l
 		}
 	}
-	return nil, 0
+	return nil
 }
 
 func (q *queue) insertLocked(scope string, place int, w *waiter) {
-	var l *line
-	for _, have := range q.lines {
-		if have.scope == scope {
-			l = have
-		}
-	}
+	l := q.lineLocked(scope)
 	if l == nil {
 		l = &line{scope: scope}
 		q.lines = append(q.lines, l)
 	}
-	l.all = append(l.all, nil)
-	copy(l.all[place+1:], l.all[place:])
-	l.all[place] = w
+	l.all = slices.Insert(l.all, place, w)
 	w.weight = q.ledger.weight(&w.claim)
 	l.cost = l.cost.plus(w.weight)
 	w.line = l
@@ -78,20 +81,13 @@ func (q *queue) removeLocked(w *waiter) {
 		l.all[0] = nil
 		l.all = l.all[1:]
 	} else {
-		copy(l.all[i:], l.all[i+1:])
-		l.all[len(l.all)-1] = nil
-		l.all = l.all[:len(l.all)-1]
+		l.all = slices.Delete(l.all, i, i+1)
 	}
 	l.cost = l.cost.minus(w.weight)
 	w.line = nil
 	q.waiting--
 	if len(l.all) == 0 {
-		for i, have := range q.lines {
-			if have == l {
-				q.lines = append(q.lines[:i], q.lines[i+1:]...)
-				break
-			}
-		}
+		q.lines = slices.DeleteFunc(q.lines, func(have *line) bool { return have == l })
 	}
 }
 

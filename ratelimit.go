@@ -1,6 +1,7 @@
 package steadyhttp
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"sync"
@@ -27,9 +28,10 @@ import (
 // its key until then, or of its route where that alone is denied.
 //
 // Calls of [PriorityBatch] wait behind interactive ones, however long their
-// context allows; while interactive calls were seen in the last minute a tenth
-// of each budget is kept for those. A batch call that has waited 30 s longer
-// than an interactive one goes before it, so that neither starves.
+// context allows, unless the queue is full; while interactive calls were seen in
+// the last minute a tenth of each budget is kept for those. A batch call that has
+// waited 30 s longer than an interactive one goes before it, so that neither
+// starves.
 //
 // The zero value is ready for use. Fields must not change after the first use.
 type Limiter struct {
@@ -61,8 +63,8 @@ type Limiter struct {
 	MaxQueue int
 
 	// InFlight is how many requests of a key may be unanswered at a time. A request
-	// counts until the headers of its response, or of an error's until its body
-	// has been looked at. Zero and below mean any number.
+	// counts until the headers of its response are there, or, if that is an error,
+	// until its body has been looked at. Zero and below mean any number.
 	InFlight int
 
 	// Observe makes the Limiter learn and tell its Trace, but never hold back: to
@@ -79,7 +81,7 @@ type Limiter struct {
 type Rate struct {
 	N     int
 	Per   time.Duration
-	Burst int // zero means a tenth of N, at least 1
+	Burst int // zero and below mean a tenth of N, at least 1
 }
 
 // PerSecond is a Rate of n a second.
@@ -354,10 +356,7 @@ const (
 )
 
 func (l *Limiter) maxWait() time.Duration {
-	if l.MaxWait == 0 {
-		return defaultMaxWait
-	}
-	return l.MaxWait
+	return cmp.Or(l.MaxWait, defaultMaxWait)
 }
 
 // patience is what is left of MaxWait to a call that has been held for so long.
@@ -370,8 +369,5 @@ func (l *Limiter) patience(held time.Duration) time.Duration {
 }
 
 func (l *Limiter) maxQueue() int {
-	if l.MaxQueue == 0 {
-		return defaultMaxQueue
-	}
-	return l.MaxQueue
+	return cmp.Or(l.MaxQueue, defaultMaxQueue)
 }

@@ -24,6 +24,8 @@ func (s timeSpan) meet(o timeSpan) (m timeSpan, ok bool) {
 
 func (s timeSpan) width() time.Duration { return s.hi.Sub(s.lo) }
 
+func (s timeSpan) mid() instant { return s.lo.Add(s.width() / 2) }
+
 // serverClock bounds how far the server's clock is ahead of this machine's. A
 // Date header is written at some moment between sending and arrival, and cuts
 // the fraction of its second off, so each response gives an interval; what all

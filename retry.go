@@ -113,7 +113,8 @@ func (r *Retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 	return s.finish()
 }
 
-// CloseIdleConnections forwards to Base. No failure does.
+// CloseIdleConnections forwards to Base. The Retrier never calls it by itself,
+// whatever fails: others share the connections.
 func (r *Retrier) CloseIdleConnections() { closeIdle(r.Base) }
 
 func (r *Retrier) init() {

@@ -1,6 +1,7 @@
 package steadyhttp
 
 import (
+	"cmp"
 	"errors"
 	"math"
 	"time"
@@ -147,18 +148,9 @@ func (r *Retrier) backoff(n int, random float64) time.Duration {
 }
 
 func (r *Retrier) attempts() int {
-	if r.MaxAttempts == 0 {
-		return defaultAttempts
-	}
-	return max(r.MaxAttempts, 1)
+	return max(cmp.Or(r.MaxAttempts, defaultAttempts), 1)
 }
 
 func (r *Retrier) maxDelay() time.Duration {
-	switch {
-	case r.MaxDelay == 0:
-		return defaultMaxDelay
-	case r.MaxDelay < 0:
-		return math.MaxInt64
-	}
-	return r.MaxDelay
+	return option(r.MaxDelay, defaultMaxDelay, math.MaxInt64)
 }

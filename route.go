@@ -40,15 +40,7 @@ func (r *route) has(scope string) bool {
 	if scope == "" {
 		return r == nil || !r.apart
 	}
-	if r == nil {
-		return false
-	}
-	for _, s := range r.scopes {
-		if s == scope {
-			return true
-		}
-	}
-	return false
+	return r != nil && slices.Contains(r.scopes, scope)
 }
 
 // answered notes the scopes that an answer named: it is these that hold the

@@ -1,6 +1,7 @@
 package steadyhttp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -252,13 +253,10 @@ func (s *series) namesModel() bool {
 // is one, or the server is well again, with the response in hand: it may be the
 // last, if there is a deadline.
 func (s *series) takeShare() bool {
-	share := s.RetryShare
-	switch {
-	case share == 0:
-		share = defaultShare
-	case share < 0:
+	if s.RetryShare < 0 {
 		return true
 	}
+	share := cmp.Or(s.RetryShare, defaultShare)
 	for {
 		ok, again := s.host.take(share, time.Now())
 		if ok || s.batch && s.host.well() {

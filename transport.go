@@ -22,7 +22,8 @@
 //	                                                                   the server names a time
 //	rate_limited                  retries                    ignores   learns; holds the whole key to
 //	                                                                   RetryAt if the server stated it
-//	overloaded                    retries at RetryAt         failure   learns; holds the key to RetryAt
+//	overloaded                    retries at RetryAt, if     failure   learns; holds the key to RetryAt
+//	                              it may be repeated
 //	server_error, timeout,        retries, if it may         failure   learns quotas
 //	network                       be repeated
 //	canceled, refused             returns it (a batch call   ignores   gives the claim back if nothing
@@ -53,6 +54,18 @@ func baseOf(base http.RoundTripper) http.RoundTripper {
 		return http.DefaultTransport
 	}
 	return base
+}
+
+// option is a configured number: zero stands for its default, and a negative one
+// for the value at which it does nothing.
+func option[N int | float64 | time.Duration](n, zero, negative N) N {
+	switch {
+	case n == 0:
+		return zero
+	case n < 0:
+		return negative
+	}
+	return n
 }
 
 // forward passes req on to base at a time, which need not be read again by a layer

@@ -59,7 +59,6 @@ func (j job) ideal(s server) time.Duration {
 
 // result is what became of a job.
 type result struct {
-	calls  int
 	failed int
 	reason string // of one of the failures
 	took   time.Duration
@@ -113,7 +112,7 @@ func (j job) run(ctx context.Context, c client, url string) result {
 		})
 	}
 	wg.Wait()
-	r := result{calls: j.calls, failed: int(failed.Load()), took: time.Since(w.start), events: w.taken()}
+	r := result{failed: int(failed.Load()), took: time.Since(w.start), events: w.taken()}
 	r.reason, _ = reason.Load().(string)
 	return r
 }

@@ -51,11 +51,6 @@ func failsafeStack(base http.RoundTripper) http.RoundTripper {
 	)
 }
 
-// failsafeRetry is failsafehttp with its retry policy alone.
-func failsafeRetry(base http.RoundTripper) http.RoundTripper {
-	return failsafehttp.NewRoundTripper(base, failsafehttp.NewRetryPolicyBuilder().WithBackoff(500*time.Millisecond, 30*time.Second).Build())
-}
-
 // retryable is go-retryablehttp's own RoundTripper, silenced.
 func retryable(base http.RoundTripper) http.RoundTripper {
 	client := retryablehttp.NewClient()
@@ -64,24 +59,9 @@ func retryable(base http.RoundTripper) http.RoundTripper {
 	return &retryablehttp.RoundTripper{Client: client}
 }
 
-// retryablePassthrough is the same, set up to return the last response when it
-// gives up.
-func retryablePassthrough(base http.RoundTripper) http.RoundTripper {
-	rt := retryable(base).(*retryablehttp.RoundTripper)
-	rt.Client.ErrorHandler = retryablehttp.PassthroughErrorHandler
-	return rt
-}
-
 // rehttpTransport is rehttp with the retries that its documentation shows.
 func rehttpTransport(base http.RoundTripper) http.RoundTripper {
 	return rehttp.NewTransport(base,
 		rehttp.RetryAll(rehttp.RetryMaxRetries(3), rehttp.RetryAny(rehttp.RetryTemporaryErr(), rehttp.RetryStatuses(429, 500, 502, 503))),
 		rehttp.ExpJitterDelay(500*time.Millisecond, 30*time.Second))
-}
-
-// rehttpWithTimeout is the same with a generous timeout for each attempt.
-func rehttpWithTimeout(base http.RoundTripper) http.RoundTripper {
-	rt := rehttpTransport(base).(*rehttp.Transport)
-	rt.PerAttemptTimeout = 10 * time.Minute
-	return rt
 }

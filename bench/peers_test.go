@@ -7,7 +7,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/PuerkitoBio/rehttp"
+	"github.com/failsafe-go/failsafe-go/failsafehttp"
+	"github.com/hashicorp/go-retryablehttp"
 	"github.com/steadyhttp/steadyhttp/steadytest"
 )
 
@@ -96,4 +100,24 @@ func TestKitFindsWhatPeersDoToRequests(t *testing.T) {
 			}
 		})
 	}
+}
+
+// failsafeRetry is failsafehttp with its retry policy alone.
+func failsafeRetry(base http.RoundTripper) http.RoundTripper {
+	return failsafehttp.NewRoundTripper(base, failsafehttp.NewRetryPolicyBuilder().WithBackoff(500*time.Millisecond, 30*time.Second).Build())
+}
+
+// retryablePassthrough is the same, set up to return the last response when it
+// gives up.
+func retryablePassthrough(base http.RoundTripper) http.RoundTripper {
+	rt := retryable(base).(*retryablehttp.RoundTripper)
+	rt.Client.ErrorHandler = retryablehttp.PassthroughErrorHandler
+	return rt
+}
+
+// rehttpWithTimeout is the same with a generous timeout for each attempt.
+func rehttpWithTimeout(base http.RoundTripper) http.RoundTripper {
+	rt := rehttpTransport(base).(*rehttp.Transport)
+	rt.PerAttemptTimeout = 10 * time.Minute
+	return rt
 }

@@ -15,11 +15,11 @@ import (
 //
 // It is exact for ContinuousBucket, FixedWindow, SlidingLog, PerSecond and InFlight,
 // alone or together, as for these nothing is won by sending later (a change of a limit
-// InFlight is not seen). A SlidingWindow
-// and an Aligned window are taken to begin with the first request; of the former it
-// gives the greedy time, n windows for n times N after the first. An outage is a
-// Fault with a Do that refuses, bounded in time alone. Of the latencies it knows
-// Latency, and neither LatencyFunc nor Transit; Match, By and Cost it does not ask.
+// InFlight is not seen). A SlidingWindow and an Aligned window are taken to begin with
+// the first request; of the former it gives the greedy time, n windows for n times N
+// after the first. An outage is a Fault with a Do that refuses, bounded in time alone.
+// Of the latencies it knows Latency, and neither LatencyFunc nor Transit; Match, By and
+// Cost it does not ask.
 //
 // It does not change p, and may be asked before, during and after its use.
 func (p *Provider) Ideal(calls, workers int, each Call) time.Duration {

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"runtime"
 	"sync"
-	"time"
 )
 
 // quiet keeps servers from telling the world about connections that a check
@@ -38,20 +37,18 @@ type trip struct {
 	req    *http.Request // as it came, the very pointer
 	header http.Header   // and its header then
 	body   io.ReadCloser
-	start  time.Time
 
 	resp  *http.Response
 	as    snapshotResp
 	reply *reply // the body of resp; nil if it has none
 	err   error
-	end   time.Time
 }
 
 // endless is how many attempts in one world no middleware has a reason for.
 const endless = 10_000
 
 func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
-	t := &trip{req: req, header: req.Header.Clone(), body: req.Body, start: time.Now()}
+	t := &trip{req: req, header: req.Header.Clone(), body: req.Body}
 	r.mu.Lock()
 	r.attempts = append(r.attempts, t)
 	n, script, onTrip := len(r.attempts), r.script, r.onTrip
@@ -85,7 +82,7 @@ func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	t.resp, t.reply, t.err, t.end = resp, counted, err, time.Now()
+	t.resp, t.reply, t.err = resp, counted, err
 	if resp != nil {
 		t.as = snapshotOf(resp)
 	}

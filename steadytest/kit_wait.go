@@ -46,25 +46,19 @@ var errCause = errors.New("steadytest: the user pressed stop")
 
 var errEndless = errors.New("steadytest: it had no end")
 
-// awaited is what came of a request, with the time it took.
+// awaited is what came of a request.
 type awaited struct {
 	status int
-	body   string
 	err    error
-	took   time.Duration
 }
 
 // await sends req in a goroutine of its own.
 func (w *world) await(req *http.Request) <-chan awaited {
 	done := make(chan awaited, 1)
-	start := time.Now()
 	go func() {
 		a := awaited{err: errEndless}
-		defer func() {
-			a.took = time.Since(start)
-			done <- a
-		}()
-		a.status, a.body, a.err = w.fetch(req)
+		defer func() { done <- a }()
+		a.status, _, a.err = w.fetch(req)
 	}()
 	return done
 }
