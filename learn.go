@@ -230,7 +230,7 @@ func (b *budget) observeWindow(r *reading) {
 		b.follow(r)
 	case r.reset.hi.Before(old.lo.Add(-slack)):
 		// an answer from an older window
-	case r.reset.lo.After(old.hi.Add(slack)), r.reset.mid().After(old.mid().Add(slack)) && r.sent.After(old.hi):
+	case r.reset.lo.After(old.hi.Add(slack)), r.reset.mid().After(old.mid().Add(slack)) && b.ended(r.sent):
 		b.turned(r)
 	case !b.rolled:
 		b.sameWindow(r)
@@ -240,6 +240,13 @@ func (b *budget) observeWindow(r *reading) {
 		b.turn.refused(r.sent)
 		b.best, b.at = r.remaining, r.sent
 	}
+}
+
+// ended tells whether the window had ended when a request was sent then: for sure, or
+// as is believed because of its length.
+func (b *budget) ended(at instant) bool {
+	t := &b.turn
+	return at.After(t.at.hi) || b.rolled && t.by.After(t.at.lo) && !at.Before(t.by)
 }
 
 // slack is how far two statements of the same reset can be apart.
@@ -284,9 +291,7 @@ func (b *budget) turned(r *reading) {
 		b.turn.turned(r.sent)
 	}
 	since := r.sent.Sub(b.turn.over()) // the window's end, at the latest
-	if width := (old.width() + r.reset.width()).Seconds() / 2; gap > width && since < reorder {
-		b.gap.refine(interval{gap - width, gap + width})
-	}
+	b.measure(gap, (old.width()+r.reset.width()).Seconds()/2, since)
 	own, spent := max(r.spent-b.base, 1), b.nearlySpent(old.hi)
 	if !b.based {
 		own = 1
@@ -301,6 +306,24 @@ func (b *budget) turned(r *reading) {
 		b.slide, b.whole = missing/rest, false
 	} else if missing <= b.limit/10 && spent && since < max(reorder, secondsOf(float64(b.stretch)/10)) { // later all has come back, whatever the rule
 		b.whole = true
+	}
+}
+
+// measure learns how long windows last from the next one, which ends a gap later than
+// this one did, and began such a pause after that: the more of them follow each other
+// closely, the more exactly, however coarsely their ends are stated.
+func (b *budget) measure(gap, width float64, pause time.Duration) {
+	t := &b.turn
+	if pause >= reorder || t.row == math.MaxUint8 {
+		t.row = 0
+		return
+	}
+	if t.row++; t.row == 1 {
+		t.took = 0
+	}
+	t.took += float32(gap)
+	if n, took := float64(t.row), float64(t.took); took > width {
+		b.gap.refine(interval{max(0, (took-width)/n-reorder.Seconds()), (took + width) / n})
 	}
 }
 

@@ -58,7 +58,9 @@ type turn struct {
 
 	lo, hi float64 // the true end lies between these shares of the span; hi zero means nothing is known
 	agreed int16   // windows in a row that ended there
+	row    uint8   // how many windows up to this one each followed the one before closely
 	opened bool    // windows begin with a request: they end a length after it, and keep no share
+	took   float32 // seconds from the end of the first of those to the end of this one
 	tried  instant // when a probe was turned down in this window
 }
 
@@ -78,6 +80,7 @@ func (t *turn) set(at timeSpan, resolution time.Duration) {
 // meet narrows the span by another statement of the same end.
 func (t *turn) meet(at timeSpan) {
 	if m, ok := t.at.meet(at); ok {
+		t.took += float32(m.mid().Sub(t.at.mid()).Seconds())
 		t.at = m
 	}
 }
