@@ -46,9 +46,10 @@ func givesSnapshots(req *http.Request) bool {
 	return req.GetBody != nil && slices.Contains(newRequestGetBody[:], entryOf(req.GetBody))
 }
 
-// afterwards is how long a request is waited for that was given up before: somebody
-// wants to know its key.
-const afterwards = 10 * time.Millisecond
+// grace is how long what is nearly done is waited for when a request is given up: the
+// caller may use the body again at once, and a request that was given up before has a
+// key all the same.
+const grace = 10 * time.Millisecond
 
 // await returns what f does, unless req is given up before: then drop gets it, whenever
 // that will be. A panic in f is for f to recover.
@@ -56,12 +57,6 @@ func await[T any](req *http.Request, f func() T, drop func(T)) (v T, ok bool) {
 	done, cancel := req.Context().Done(), cancelOf(req)
 	if done == nil && cancel == nil {
 		return f(), true
-	}
-	var late <-chan time.Time
-	if givenUp(req) {
-		timer := time.NewTimer(afterwards)
-		defer timer.Stop()
-		done, cancel, late = nil, nil, timer.C
 	}
 	answers, unwanted := make(chan T), make(chan struct{})
 	go func() {
@@ -80,7 +75,13 @@ func await[T any](req *http.Request, f func() T, drop func(T)) (v T, ok bool) {
 		return v, true
 	case <-done:
 	case <-cancel:
-	case <-late:
+	}
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case v = <-answers:
+		return v, true
+	case <-timer.C:
 	}
 	close(unwanted)
 	return v, false
