@@ -38,7 +38,7 @@ func givenUp(req *http.Request) bool {
 // "request canceled", which is not what happened.
 func clientTimeout(req *http.Request, err error) error {
 	cancel, ctx := cancelOf(req), req.Context()
-	if cancel == nil || !errors.Is(ctx.Err(), context.DeadlineExceeded) && !overdue(ctx) {
+	if cancel == nil || !overdue(ctx) && !errors.Is(ctx.Err(), context.DeadlineExceeded) { // in this order, for it may notice now
 		return err
 	}
 	tooLong := time.NewTimer(10 * time.Millisecond) // the deadline is one of the caller's

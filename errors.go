@@ -75,9 +75,10 @@ func (e *OpenError) RetryableError() bool { return false }
 // ctx has not ended it was the request's deprecated Cancel channel: the caller, or
 // http.Client at its Timeout.
 func ended(ctx context.Context) error {
+	late := overdue(ctx) // before ctx is asked, for it may notice now
 	err, cause := ctx.Err(), context.Cause(ctx)
 	switch {
-	case err == nil && overdue(ctx):
+	case err == nil && late:
 		return context.DeadlineExceeded
 	case err == nil:
 		return context.Canceled
