@@ -187,7 +187,7 @@ type uncomparable []string
 
 func (e uncomparable) Error() string { return strings.Join(e, "") }
 
-func TestOpenErrorThroughAClient(t *testing.T) {
+func TestOpenErrorIsFoundThroughAClient(t *testing.T) {
 	b := &Breaker{Base: serverWith(503)}
 	trip(t, b, "a.example")
 	_, err := (&http.Client{Transport: b}).Get("https://user:secret@a.example/?key=secret")
@@ -252,7 +252,7 @@ func TestBreakerLetsTheBaseRefuseABrokenRequest(t *testing.T) {
 	}
 }
 
-func TestBreakerUnderAReverseProxy(t *testing.T) {
+func TestBreakerUnderAReverseProxyPassesTrailersAndUpgrades(t *testing.T) {
 	b := &Breaker{}
 	upgraded := func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Upgrade") == "" {

@@ -211,7 +211,7 @@ func TestQueuedCallThatNeverGoesOutCountsNothing(t *testing.T) {
 	})
 }
 
-func TestOutageUnderTheWholeStack(t *testing.T) {
+func TestOutageUnderTheWholeStackEndsSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		soon()
 		from := time.Now().Add(40 * time.Second)

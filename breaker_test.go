@@ -169,7 +169,7 @@ func TestConsecutiveFailuresOpenTheCircuit(t *testing.T) {
 	}
 }
 
-func TestWhatACircuitCounts(t *testing.T) {
+func TestCircuitCountsWhatTellsOfTheServersHealth(t *testing.T) {
 	netErr := errors.New("connection refused")
 	cases := []struct {
 		outcome Class
@@ -559,7 +559,7 @@ func TestProbeThatAnswersLateStillCounts(t *testing.T) {
 	}
 }
 
-func TestProbeTimeoutSwitchedOff(t *testing.T) {
+func TestProbeTimeoutCanBeSwitchedOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		soon()
 		server := serverWith(503)
@@ -875,7 +875,7 @@ func TestBreakerAloneTellsTheTraceOfAttempts(t *testing.T) {
 	})
 }
 
-func TestStateNames(t *testing.T) {
+func TestStatesHaveTheirNames(t *testing.T) {
 	for s, want := range map[State]string{StateClosed: "closed", StateHalfOpen: "half-open", StateOpen: "open", 9: "unknown"} {
 		if got := s.String(); got != want {
 			t.Errorf("State(%d): got %q, want %q", s, got, want)

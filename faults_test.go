@@ -621,7 +621,7 @@ func everyTime(p *points) (times []cancellation) {
 	return times
 }
 
-func TestFaultsAndCancellationAtEveryPoint(t *testing.T) {
+func TestFaultsAndCancellationAtEveryPointLeaveNothingBehind(t *testing.T) {
 	t.Parallel()
 	for _, a := range arrangements {
 		t.Run(a.name, func(t *testing.T) {

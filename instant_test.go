@@ -40,7 +40,7 @@ func TestInstantsOfAbsurdTimesCanBeAddedTo(t *testing.T) {
 	}
 }
 
-func TestSoonerAndLater(t *testing.T) {
+func TestSoonerAndLaterTakeNoTimeForUnknown(t *testing.T) {
 	a := time.Date(2026, 11, 20, 12, 0, 7, 0, time.UTC)
 	b, none := a.Add(time.Second), time.Time{}
 	for _, c := range []struct{ x, y, sooner, later time.Time }{

@@ -163,7 +163,7 @@ func TestCredentialKeyIsWhatStaysTheSame(t *testing.T) {
 	}
 }
 
-func TestModelKey(t *testing.T) {
+func TestModelKeyIsInThePathOrElseInTheBody(t *testing.T) {
 	for _, c := range []struct{ method, url, body, want string }{
 		{"POST", "https://h/v1/chat/completions", `{"model":"gpt-5"}`, "gpt-5"},
 		{"POST", "https://h/v1/chat/completions", `{"model":"meta/llama 3"}`, "meta/llama%203"},

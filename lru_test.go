@@ -49,7 +49,7 @@ func keysOf[V any](t *testing.T, c *lru[V]) []string {
 	return keys
 }
 
-func TestLRUEvictionOrder(t *testing.T) {
+func TestLRUEvictsTheOldestThatIsNeitherPinnedNorBusy(t *testing.T) {
 	cases := []struct {
 		name string
 		max  int

@@ -50,7 +50,7 @@ func steadyLoad(t *testing.T, rt http.RoundTripper, d time.Duration, told func(b
 	wg.Wait()
 }
 
-func TestOutageOfAMinute(t *testing.T) {
+func TestOutageOfAMinuteIsNoticedSoonAndEndsSoon(t *testing.T) {
 	fail503 := func(req *http.Request, _ int) (*http.Response, error) { return answer(req, 503), nil }
 	cases := []struct {
 		name   string

@@ -251,7 +251,7 @@ func TestExemptResponseCarriesItsVerdictAndTheCallersRequest(t *testing.T) {
 	}
 }
 
-func TestDateOfAnAnswer(t *testing.T) {
+func TestDateOfAnAnswerIsItsDateHeader(t *testing.T) {
 	want := time.Date(2026, 11, 20, 12, 0, 7, 0, time.UTC)
 	for date, want := range map[string]time.Time{"Fri, 20 Nov 2026 12:00:07 GMT": want, "": {}, "yesterday": {}} {
 		if got := dateOf(&http.Response{Header: http.Header{"Date": {date}}}); !got.Equal(want) {

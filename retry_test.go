@@ -248,7 +248,7 @@ func TestWhatCannotSucceedIsSentOnce(t *testing.T) {
 	}
 }
 
-func TestWhatMayBeRepeated(t *testing.T) {
+func TestOnlyWhatMayBeRepeatedIsRepeated(t *testing.T) {
 	refused, reset := replyError(syscall.ECONNREFUSED), replyError(syscall.ECONNRESET)
 	for _, tt := range []struct {
 		name   string

@@ -12,7 +12,7 @@ import (
 
 var retryNow = time.Date(2026, 11, 20, 12, 0, 7, 0, time.UTC)
 
-func TestNextAttempt(t *testing.T) {
+func TestNextAttemptIsDueWhenItCanSucceedOrNever(t *testing.T) {
 	failed := Outcome{Class: ClassServerError, Retryable: true}
 	denied := Outcome{Class: ClassRateLimited, Retryable: true}
 	at := func(o Outcome, d time.Duration) Outcome { o.RetryAt = retryNow.Add(d); return o }

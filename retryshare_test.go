@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-func TestRetryShare(t *testing.T) {
+func TestRetriesAreAShareOfTheCallsAboveAFloor(t *testing.T) {
 	s := &retryShare{}
 	now := time.Unix(1_800_000_000, 0)
 	granted := func(n int) (ok int) {

@@ -193,10 +193,10 @@ func run(t *testing.T, base *http.Transport, ctx context.Context, method, url, t
 	return o
 }
 
-// TestFaultOnTheWire goes through what can happen to a connection. What leaves
+// TestFaultOnTheWireIsRepeatedOnlyWhereThatIsSafe goes through what can happen to a connection. What leaves
 // open whether the server has acted is repeated for requests that say they may
 // be; what proves that it has not, for all; what cannot succeed, for none.
-func TestFaultOnTheWire(t *testing.T) {
+func TestFaultOnTheWireIsRepeatedOnlyWhereThatIsSafe(t *testing.T) {
 	firstThen := func(fault func(c *net.TCPConn)) func(int, *net.TCPConn) {
 		return func(n int, c *net.TCPConn) {
 			if n == 1 {
@@ -445,10 +445,10 @@ func overH2() *http.Transport {
 	return &http.Transport{Protocols: p}
 }
 
-// TestHTTP2Fault goes through what a server can say to a stream or a connection.
+// TestHTTP2FaultIsRepeatedOnlyWhereThatIsSafe goes through what a server can say to a stream or a connection.
 // net/http repeats what was certainly not processed by itself; the stack sees
 // what is left.
-func TestHTTP2Fault(t *testing.T) {
+func TestHTTP2FaultIsRepeatedOnlyWhereThatIsSafe(t *testing.T) {
 	for _, fault := range []struct {
 		name        string
 		do          func(h *h2, stream uint32) // to the first request

@@ -88,7 +88,7 @@ func Example_connect() {
 	// 2 requests
 }
 
-func TestConnectCalls(t *testing.T) {
+func TestConnectCallsOfEachProtocolWork(t *testing.T) {
 	for _, protocol := range []struct {
 		name    string
 		options []connect.ClientOption
