@@ -2,7 +2,6 @@ package steadyhttp
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"io"
 	"strconv"
@@ -397,16 +396,11 @@ func looksEncoded(start []byte, named bool) bool {
 	return named || upper && lower && digit || bytes.HasPrefix(start, []byte("data:"))
 }
 
-// unescape is the string that raw, without its quotes, stands for; raw itself
-// if that is broken.
+// unescape is the string that raw, without its quotes, stands for, and raw itself if
+// it has no escapes.
 func unescape(raw []byte) string {
 	if bytes.IndexByte(raw, '\\') < 0 {
 		return string(raw)
 	}
-	var s string
-	quoted := append(append([]byte{'"'}, raw...), '"')
-	if json.Unmarshal(quoted, &s) != nil {
-		return string(raw)
-	}
-	return s
+	return unescapeJSON(raw)
 }
