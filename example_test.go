@@ -163,15 +163,14 @@ func ExampleLimitError() {
 // A batch job waits behind whoever is in a hurry, for as long as its context
 // allows, where an interactive call would be refused.
 func ExampleWithPriority() {
-	server := httptest.NewServer(&steadytest.Provider{
-		Limits: []steadytest.Limit{{N: 1, Per: 500 * time.Millisecond}},
-	})
-	defer server.Close()
-
-	client := &http.Client{Transport: &steadyhttp.Limiter{MaxWait: time.Millisecond}} // interactive calls never wait
+	client := &http.Client{Transport: &steadyhttp.Limiter{
+		Base:     &steadytest.Provider{},
+		Requests: []steadyhttp.Rate{{N: 1, Per: time.Second}},
+		MaxWait:  time.Millisecond, // interactive calls never wait
+	}}
 	for _, priority := range []steadyhttp.Priority{steadyhttp.PriorityInteractive, steadyhttp.PriorityInteractive, steadyhttp.PriorityBatch} {
 		ctx := steadyhttp.WithPriority(context.Background(), priority)
-		req, err := http.NewRequestWithContext(ctx, "GET", server.URL+"/v1/models", nil)
+		req, err := http.NewRequestWithContext(ctx, "GET", "https://api.example.com/v1/models", nil)
 		if err != nil {
 			log.Fatal(err)
 		}
