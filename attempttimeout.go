@@ -40,7 +40,8 @@ func (t *attemptTimeout) stop() bool {
 }
 
 // pauseTimeout stops the AttemptTimeout of the Retrier, if there is one, while the
-// attempt is not on its way: a queue holds it back, or its response is looked at.
+// attempt is not on its way: a queue holds it back, or its body or its response is
+// looked at.
 func (a *attempt) pauseTimeout() {
 	if a.timeout != nil {
 		a.timeout.timer.Stop()

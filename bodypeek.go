@@ -2,6 +2,7 @@ package steadyhttp
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"net/http"
@@ -19,7 +20,7 @@ import (
 // rewound by each call, so that to read the copy is to consume Body itself.
 //
 // If GetBody fails or panics the request says nothing about itself: sending it
-// once might never have called GetBody. After errGivenUp the scanner is still in use.
+// once might never have called GetBody. After errGivenUp the scanner may still be in use.
 func (s *bodyScanner) peek(req *http.Request) (length int64, err error) {
 	defer rescue(&err)
 	if memory, n := inMemory(req.Body); n > 0 && (n == req.ContentLength || req.ContentLength <= 0) {
@@ -29,7 +30,7 @@ func (s *bodyScanner) peek(req *http.Request) (length int64, err error) {
 	s.brief = false // it was read already, or is not what it was made to be
 	body, err := getBody(req)
 	if body == nil {
-		return 0, io.ErrUnexpectedEOF
+		return 0, cmp.Or(err, io.ErrUnexpectedEOF)
 	}
 	defer body.Close() // which ends a Read that is still under way
 	if err != nil {

@@ -139,7 +139,7 @@ func (b *Breaker) roundTrip(req *http.Request, now time.Time) (*http.Response, e
 	v := settle(a, out, resp, err)
 	now = v.now()
 	if sent, ok := p.leave(now, v); ok && v.Class != ClassRefused {
-		report(a, req, &v.Outcome, err, sent, now)
+		report(a, req, v, sent, now)
 	}
 	if owned {
 		a.finish(out, resp, v)

@@ -130,7 +130,7 @@ func (c *Classifier) roundTrip(req *http.Request, sent time.Time) (*http.Respons
 		}
 	}
 	deliver(a, out, resp, err, v)
-	report(a, req, &v.Outcome, err, sent, arrived)
+	report(a, req, v, sent, arrived)
 	if owned {
 		a.finish(out, resp, v)
 	}

@@ -2,6 +2,7 @@ package steadyhttp
 
 import (
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 )
@@ -15,8 +16,19 @@ const (
 	hidden    = "[hidden]" // stands for a secret
 )
 
-// secretsOf are those of req. Of a header with several words the last is one.
-func secretsOf(req *http.Request) (s secrets) {
+// secretsOf are those of req, and of what the base sent in its place if v is on the
+// response to that: a base may have a credential of its own.
+func secretsOf(req *http.Request, v *verdict) secrets {
+	s := secrets(nil).with(req)
+	if v.resp != nil && instead(req, v.resp) {
+		s = s.with(v.resp.Request)
+	}
+	return s
+}
+
+// with is s with those of req. Of a header with several words the last is one, and of
+// a name and a password both: for many APIs the key is the name.
+func (s secrets) with(req *http.Request) secrets {
 	add := func(secret string) {
 		if len(secret) >= minSecret {
 			s = append(s, secret)
@@ -28,30 +40,42 @@ func secretsOf(req *http.Request) (s secrets) {
 			add(value[strings.LastIndexByte(value, ' ')+1:])
 		}
 	}
-	if _, password, ok := req.BasicAuth(); ok {
+	if name, password, ok := req.BasicAuth(); ok {
+		add(name)
 		add(password)
 	}
 	if req.URL == nil {
 		return s
 	}
-	if password, ok := req.URL.User.Password(); ok {
+	if u := req.URL.User; u != nil {
+		add(u.Username())
+		password, _ := u.Password()
 		add(password)
 	}
-	if req.URL.RawQuery != "" {
-		query := req.URL.Query()
-		for name := range credentialQueries {
-			for _, value := range query[name] {
-				add(value)
-			}
+	for query := range strings.SplitSeq(req.URL.RawQuery, "&") {
+		name, value, _ := strings.Cut(query, "=")
+		if _, ok := credentialQueries[name]; !ok {
+			continue
+		}
+		add(value) // as it was sent
+		if value, err := url.QueryUnescape(value); err == nil {
+			add(value)
 		}
 	}
 	return s
 }
 
-// hide returns text without s.
+// hide returns text without s, and without the beginning of one of s at its end: the
+// texts of an Outcome are cut.
 func (s secrets) hide(text string) string {
 	for _, secret := range s {
 		text = strings.ReplaceAll(text, secret, hidden)
+		for n := min(len(secret), len(text)); n >= minSecret; n-- {
+			if start, cut := strings.CutSuffix(text, secret[:n]); cut {
+				text = start + hidden
+				break
+			}
+		}
 	}
 	return text
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -54,4 +55,63 @@ func TestCredentialThatTheServerRepeatsIsNotTraced(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestCredentialIsNotTracedWhereverItCameFrom: from the base, as a name without a
+// password, encoded, or so long that an outcome has only its beginning.
+func TestCredentialIsNotTracedWhereverItCameFrom(t *testing.T) {
+	const secret = "sk-SECRET+0123456789/abcdef=="
+	long := "eyJSECRET" + strings.Repeat("0123456789", 50)
+	for name, c := range map[string]struct {
+		set, below func(*http.Request)
+		said       string
+	}{
+		"from the base":     {below: func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+secret) }},
+		"basic, a name":     {set: func(r *http.Request) { r.SetBasicAuth(secret, "") }},
+		"userinfo, a name":  {set: func(r *http.Request) { r.URL.User = url.User(secret) }},
+		"query, as written": {set: func(r *http.Request) { r.URL.RawQuery = "key=sk-SECRET%2B01234" }, said: "sk-SECRET%2B01234"},
+		"cut":               {set: func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+long) }, said: long},
+	} {
+		t.Run(name, func(t *testing.T) {
+			said := c.said
+			if said == "" {
+				said = secret
+			}
+			base := roundTrip(func(req *http.Request) (*http.Response, error) {
+				if c.below != nil {
+					req = req.Clone(req.Context())
+					c.below(req)
+				}
+				body := fmt.Sprintf(`{"error":{"message":"no such key: %s","code":%[1]q}}`, said)
+				return &http.Response{StatusCode: http.StatusTooManyRequests, Body: io.NopCloser(strings.NewReader(body)), Request: req, Header: http.Header{
+					"Content-Type": {"application/json"}, "X-Request-Id": {said},
+					"X-Ratelimit-Resource": {said}, "X-Ratelimit-Limit": {"10"}, "X-Ratelimit-Remaining": {"0"}, "X-Ratelimit-Reset": {"1"},
+				}}, nil
+			})
+			var out bytes.Buffer
+			hooks := &steadyhttp.Trace{
+				Attempted: func(i steadyhttp.AttemptInfo) { fmt.Fprintln(&out, i) },
+				Learned:   func(i steadyhttp.LearnedInfo) { fmt.Fprintln(&out, i) },
+			}
+			for _, rt := range []http.RoundTripper{
+				&steadyhttp.Limiter{Base: &steadyhttp.Classifier{Base: base}}, &steadyhttp.Breaker{Base: base},
+				&steadyhttp.Retrier{Base: base, MaxAttempts: 1}, &steadyhttp.Limiter{Base: base},
+			} {
+				req, _ := http.NewRequestWithContext(t.Context(), "GET", "http://a.test/", nil)
+				if c.set != nil {
+					c.set(req)
+				}
+				resp, err := steadyhttp.Traced(rt, hooks).RoundTrip(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				resp.Body.Close()
+			}
+			for line := range strings.Lines(out.String()) {
+				if strings.Contains(line, "SECRET") {
+					t.Fatal(line)
+				}
+			}
+		})
+	}
 }

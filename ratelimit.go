@@ -126,11 +126,11 @@ func (l *Limiter) roundTrip(req *http.Request, now time.Time) (*http.Response, e
 		learned = s.settleClaim(ended, v)
 	}
 	if v.Class != ClassRefused {
-		report(s.attempt, s.out, &v.Outcome, err, now, ended)
+		report(s.attempt, s.out, v, now, ended)
 	}
 	if learned != nil {
 		if t := traceOf(s.out.Context()); t != nil && t.Learned != nil {
-			t.Learned(LearnedInfo{Key: s.key, Quotas: secretsOf(s.out).hideIn(learned)})
+			t.Learned(LearnedInfo{Key: s.key, Quotas: secretsOf(s.out, v).hideIn(learned)})
 		}
 	}
 	if owned {
@@ -198,7 +198,7 @@ func (s *stay) admit(now time.Time) (time.Time, error) {
 	s.waiter = w
 	if w.turn != nil || expected > 0 {
 		if t := traceOf(ctx); t != nil && t.Waiting != nil {
-			i := attemptInfo(a, s.out, Outcome{}, nil, 0)
+			i := attemptInfo(a, s.out, &verdict{}, 0)
 			t.Waiting(WaitInfo{Key: s.key, Method: i.Method, Host: i.Host, Expected: expected, Queued: s.queue.queued()})
 		}
 	}
@@ -238,7 +238,7 @@ func wait(req *http.Request, a *attempt, w *waiter) error {
 		case <-ctx.Done():
 			return ended(ctx)
 		case <-cancelOf(req):
-			return context.Canceled
+			return ended(ctx) // Client.Timeout, if the deadline has passed
 		case <-opened:
 			if err := gate.enter(time.Now()); err != nil {
 				return err

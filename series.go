@@ -94,7 +94,7 @@ func (s *series) try(now time.Time) {
 	s.sent++
 	s.host.ended(s.verdict.tally())
 	if s.attempt.taken.Load()&uint32(roleBreaker|roleLimiter|roleClassifier) == 0 {
-		report(s.attempt, s.req, &s.verdict.Outcome, err, now, now.Add(s.took))
+		report(s.attempt, s.req, s.verdict, now, now.Add(s.took))
 	}
 }
 
@@ -196,7 +196,7 @@ func (s *series) unsentWhole() bool {
 
 // info is what a Trace is told of the last attempt.
 func (s *series) info() AttemptInfo {
-	return attemptInfo(s.attempt, s.req, s.verdict.Outcome, s.err, s.took)
+	return attemptInfo(s.attempt, s.req, s.verdict, s.took)
 }
 
 func (s *series) standing() standing {
@@ -237,7 +237,8 @@ func (s *series) namesModel() bool {
 	if !s.reclaim() {
 		return false
 	}
-	look := s.req.WithContext(s.attempt)
+	// The context of the last attempt may have ended.
+	look := s.req.WithContext(&attempt{Context: plain(s.req.Context()), call: s.attempt.call})
 	if s.given { // net/http may still read the one that was sent
 		body, err := getBody(s.req)
 		if err != nil || body == nil {

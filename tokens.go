@@ -54,16 +54,22 @@ func readFacts(req *http.Request, brief bool) found {
 	}
 	a := attemptOf(req.Context())
 	if a == nil || req.URL == nil {
-		return scanBody(req, brief)
+		read, _ := scanBody(req, brief)
+		return read
 	}
 	f := &a.call.facts
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.areOf(req) || f.found.brief && !brief {
-		f.found = scanBody(req, brief)
-		f.of, f.length = req.URL, req.ContentLength
+	if f.areOf(req) && (brief || !f.found.brief) {
+		return f.found
 	}
-	return f.found
+	a.pauseTimeout()
+	defer a.restartTimeout()
+	read, ok := scanBody(req, brief)
+	if ok {
+		f.found, f.of, f.length = read, req.URL, req.ContentLength
+	}
+	return read
 }
 
 // areOf tells whether it was the body of req, or of a copy of it, that was read.
@@ -99,11 +105,12 @@ func mayBeJSON(h http.Header) bool {
 var scanners = sync.Pool{New: func() any { return new(bodyScanner) }}
 
 // scanBody reads the body of req and leaves it as it was. A body that is already
-// sent must not be scanned.
-func scanBody(req *http.Request, brief bool) found {
+// sent must not be scanned. It is not ok if req was given up meanwhile: other copies
+// of it, and other attempts, may not be.
+func scanBody(req *http.Request, brief bool) (read found, ok bool) {
 	if memory, n := inMemory(req.Body); brief && n > 0 && n == req.ContentLength {
 		if model := leadingModel(memory); model != "" {
-			return found{model: model, brief: true}
+			return found{model: model, brief: true}, true
 		}
 	}
 	s := scanners.Get().(*bodyScanner)
@@ -111,14 +118,14 @@ func scanBody(req *http.Request, brief bool) found {
 	s.brief = brief
 	length, err := s.peek(req)
 	if err == errGivenUp {
-		return found{}
+		return found{}, false
 	}
 	defer scanners.Put(s)
 	if err != nil && err != errEnough {
-		return found{}
+		return found{}, true
 	}
 	if length < maxScan && req.ContentLength > 0 && length != req.ContentLength && s.depth >= 0 {
-		return found{} // a copy of another body, which has been replaced since
+		return found{}, true // a copy of another body, which has been replaced since
 	}
-	return found{s.model, s.tokens(), s.cut}
+	return found{s.model, s.tokens(), s.cut}, true
 }

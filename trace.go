@@ -227,16 +227,16 @@ func errorKind(err error) string {
 
 // report tells the Trace that an attempt which was sent has ended. The innermost
 // layer that sees it end is the one that reports.
-func report(a *attempt, req *http.Request, o *Outcome, err error, sent, ended time.Time) {
+func report(a *attempt, req *http.Request, v *verdict, sent, ended time.Time) {
 	if !a.take(roleReported) {
 		return
 	}
 	if t := traceOf(req.Context()); t != nil && t.Attempted != nil {
-		t.Attempted(attemptInfo(a, req, *o, err, ended.Sub(sent)))
+		t.Attempted(attemptInfo(a, req, v, ended.Sub(sent)))
 	}
 }
 
-func attemptInfo(a *attempt, req *http.Request, o Outcome, err error, d time.Duration) AttemptInfo {
+func attemptInfo(a *attempt, req *http.Request, v *verdict, d time.Duration) AttemptInfo {
 	method, host := req.Method, req.Host
 	if method == "" {
 		method = http.MethodGet
@@ -244,7 +244,7 @@ func attemptInfo(a *attempt, req *http.Request, o Outcome, err error, d time.Dur
 	if host == "" && req.URL != nil {
 		host = req.URL.Host
 	}
-	i := AttemptInfo{Method: method, Host: host, Attempt: a.number, Outcome: secretsOf(req).outcome(o), Err: err, Duration: d}
+	i := AttemptInfo{Method: method, Host: host, Attempt: a.number, Outcome: secretsOf(req, v).outcome(v.Outcome), Err: v.err, Duration: d}
 	if key := a.key.Load(); key != nil {
 		i.Key = *key
 	}
