@@ -32,7 +32,8 @@ func (s *bodyScanner) peek(req *http.Request) (length int64, err error) {
 	if body == nil {
 		return 0, cmp.Or(err, io.ErrUnexpectedEOF)
 	}
-	defer body.Close() // which ends a Read that is still under way
+	// A Close ends a Read that is still under way, or waits for it.
+	defer await(req, func() error { return closeSafely(body) }, func(error) {})
 	if err != nil {
 		return 0, err
 	}

@@ -29,7 +29,7 @@ func getBody(req *http.Request) (io.ReadCloser, error) {
 		return c
 	}, func(late copied) {
 		if late.body != nil {
-			late.body.Close()
+			closeSafely(late.body)
 		}
 	})
 	switch {
@@ -39,6 +39,13 @@ func getBody(req *http.Request) (io.ReadCloser, error) {
 		panic(c.panicked)
 	}
 	return c.body, c.err
+}
+
+// closeSafely is a Close that cannot end the program, as a panic of it would in a
+// goroutine of ours.
+func closeSafely(body io.Closer) (err error) {
+	defer rescue(&err)
+	return body.Close()
 }
 
 // givesSnapshots tells whether GetBody of req is one that http.NewRequest makes.

@@ -247,7 +247,9 @@ func (s *series) namesModel() bool {
 		defer body.Close()
 		look.Body = body
 	}
-	return ModelKey(look) != ""
+	model := ModelKey(look)
+	s.gaveUp = s.over()
+	return model != ""
 }
 
 // takeShare takes a retry out of the host's share. A batch call waits until there

@@ -2,10 +2,12 @@ package steadyhttp
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -50,6 +52,19 @@ func TestAttemptThatTimedOutIsRepeatedThoughItsBodyIsSlow(t *testing.T) {
 			t.Errorf("got %v, %v after %d requests", resp, err, base.sent())
 		}
 		time.Sleep(time.Minute)
+	})
+}
+
+func TestCallGivenUpWhileItsModelIsLookedForIsInterrupted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		base := &repliesBase{replies: []reply{replyError(syscall.ECONNRESET), replyWith(200)}}
+		_, err := (&Retrier{Base: base}).RoundTrip(slowCall(t, 1, time.Hour).WithContext(ctx))
+		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("got %v", err)
+		}
+		time.Sleep(2 * time.Hour)
 	})
 }
 
