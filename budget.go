@@ -69,6 +69,7 @@ type budget struct {
 	asks     int16  // questions since the last answer that told when
 	short    int8   // how many more requests were denied than admitted of late
 	drag     uint8  // how often a gradual refill turned out to be slower than thought
+	silent   uint8  // requests served since an answer last spoke of it
 	dialect  uint8  // of the headers that tell of it: a gateway and the API behind it each have a limit
 	kind     refill
 	perReset bool // the header's limit is per reset, not the capacity (tollbooth)
@@ -318,6 +319,7 @@ func (b *budget) roll() {
 // anything is left which tells that all is.
 func (b *budget) granted(c *claim) {
 	b.refusals, b.mute = 0, !b.told
+	b.silent = min(b.silent, silentMost) + 1
 	if !b.told && (b.probe == c || b.asked == c.sent) {
 		b.roll()
 		if b.limit <= 0 {
@@ -325,6 +327,20 @@ func (b *budget) granted(c *claim) {
 		}
 	}
 }
+
+// gone tells whether the server has served so much, for so long, without a word of the
+// budget that it has none such any more. One that only denials tell of is not told then.
+func (b *budget) gone(now instant) bool {
+	if !b.told || b.silent <= silentMost {
+		return false
+	}
+	window := secondsOf(max(b.length(), float64(b.stretch)))
+	return now.Sub(b.updated) > max(time.Minute, 2*window)
+}
+
+// silentMost is how many requests are served without a word of a budget before that
+// says more than that some answers do not speak of it.
+const silentMost = 8
 
 // unknownLimit is what is left of a budget of which only denials tell that it exists.
 const unknownLimit = 1 << 40

@@ -10,7 +10,7 @@ import (
 func (b *budget) observe(r *reading) (changed bool) {
 	kind, limit := b.kind, b.limit
 	isNew := b.updated.IsZero()
-	b.updated = r.arrived
+	b.updated, b.silent = r.arrived, 0
 	b.size(r)
 	if isNew && r.remaining < 0 { // a limit in so much time, and no more: what is sent is counted here
 		b.kind, b.best, b.at = refillGradual, b.limit, r.sent
@@ -229,7 +229,12 @@ func (b *budget) observeWindow(r *reading) {
 		b.kind = b.decide(r)
 		b.follow(r)
 	case r.reset.hi.Before(old.lo.Add(-slack)):
-		// an answer from an older window
+		if b.replaced(r) { // else it is an answer from an older window
+			b.gap, b.turn.row, b.turn.opened = interval{}, 0, false
+			b.based, b.slide, b.whole = false, 0, false
+			b.ref, b.stretch = r.note(), float32(r.reset.mid().Sub(r.sent).Seconds())
+			b.open(r)
+		}
 	case r.reset.lo.After(old.hi.Add(slack)), r.reset.mid().After(old.mid().Add(slack)) && b.ended(r.sent):
 		b.turned(r)
 	case !b.rolled:
@@ -247,6 +252,14 @@ func (b *budget) observeWindow(r *reading) {
 func (b *budget) ended(at instant) bool {
 	t := &b.turn
 	return at.After(t.at.hi) || b.rolled && t.by.After(t.at.lo) && !at.Before(t.by)
+}
+
+// replaced tells whether an answer that states an earlier end than the window's can be
+// of no older one, since it was sent well after this one was first seen: the server has
+// come to shorter windows. It may have been admitted at any time until it was answered.
+func (b *budget) replaced(r *reading) bool {
+	late := r.sent.After(b.turn.stated.Add(reorder)) && !r.reset.hi.Before(r.sent)
+	return late && r.reset.hi.Add(r.arrived.Sub(r.sent)).Before(b.turn.at.lo.Add(-b.slack(r)))
 }
 
 // slack is how far two statements of the same reset can be apart.
@@ -317,6 +330,9 @@ func (b *budget) measure(gap, width float64, pause time.Duration) {
 	if pause >= reorder || t.row == math.MaxUint8 {
 		t.row = 0
 		return
+	}
+	if rest := width + 2*reorder.Seconds(); b.gap.hi > 0 && (gap+rest < b.gap.lo || gap-rest > b.gap.hi) {
+		b.gap, t.row = interval{}, 0 // the server has come to another length
 	}
 	if t.row++; t.row == 1 {
 		t.took = 0

@@ -1,6 +1,7 @@
 package steadyhttp
 
 import (
+	"math"
 	"testing"
 	"time"
 )
@@ -47,5 +48,22 @@ func TestLengthOfAWindowIsLearnedFromManyInARow(t *testing.T) {
 	b.measure(60, 2, time.Minute)
 	if b.turn.row != 0 || b.length() != 5 {
 		t.Error("a window after a pause counts as one of a row")
+	}
+}
+
+// Windows of a minute said nothing of those of a second that the server has come to, but
+// their mean did for hours, so that callers were refused who would have waited a moment.
+func TestLengthOfAWindowIsLearnedAnewWhenTheServerChangesIt(t *testing.T) {
+	for _, c := range []struct{ before, after, width float64 }{{60, 1, 0.1}, {60, 1, 2}, {1, 60, 0.1}, {2, 60, 2}} {
+		b := &budget{}
+		for range 40 {
+			b.measure(c.before, c.width, jitter)
+		}
+		for range 4 {
+			b.measure(c.after, c.width, jitter)
+		}
+		if got := b.length(); math.Abs(got-c.after) > 0.5 {
+			t.Errorf("windows of %v s became ones of %v s, stated to within %v s: they are thought to last %v s, %v", c.before, c.after, c.width, got, b.gap)
+		}
 	}
 }
