@@ -2,6 +2,7 @@ package steadyhttp
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -328,14 +329,20 @@ func (b *budget) granted(c *claim) {
 	}
 }
 
-// gone tells whether the server has served so much, for so long, without a word of the
-// budget that it has none such any more. One that only denials tell of is not told then.
-func (b *budget) gone(now instant) bool {
+// hushed tells whether the server has served so much, for so long, without a word of the
+// budget that it speaks of it no more.
+func (b *budget) hushed(now instant) bool {
 	if !b.told || b.silent <= silentMost {
 		return false
 	}
 	window := secondsOf(max(b.length(), float64(b.stretch)))
 	return now.Sub(b.updated) > max(time.Minute, 2*window)
+}
+
+// replacedBy tells whether an answer that does not speak of the budget speaks of another
+// of the same: the server's window has another length now.
+func (b *budget) replacedBy(spoken []*budget) bool {
+	return slices.ContainsFunc(spoken, func(o *budget) bool { return o.resource == b.resource && o.scope == b.scope })
 }
 
 // silentMost is how many requests are served without a word of a budget before that

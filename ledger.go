@@ -294,28 +294,27 @@ func (l *ledger) settle(at time.Time, c *claim, a *ending) (learned bool) {
 		l.served = true
 		l.noteTokens()
 	}
-	gone := false
+	var gone *budget
 	for _, b := range l.budgets { // of every scope: c may be the first unanswered that b looks at
 		spoke := slices.Contains(spoken[:n], b)
 		if !spoke && a.Class == ClassSuccess && c.route.has(b.scope) {
 			b.granted(c)
-			gone = gone || b.gone(now)
+			if b.hushed(now) {
+				b.told = false // from now on in denials alone, if at all
+				if b.replacedBy(spoken[:n]) {
+					gone = b
+				}
+			}
 		}
 		b.drop(c, !spoke)
 	}
-	if gone {
-		l.forget(now)
+	if gone != nil {
+		l.budgets = slices.DeleteFunc(l.budgets, func(b *budget) bool { return b == gone })
+		l.noteTokens()
 	}
 	l.unlink(c)
 	l.obey(now, c, a, spoken[:n])
 	return learned
-}
-
-// forget drops the budgets of which the server speaks no more: it has another limit in
-// their place, or none.
-func (l *ledger) forget(now instant) {
-	l.budgets = slices.DeleteFunc(l.budgets, func(b *budget) bool { return b.gone(now) })
-	l.noteTokens()
 }
 
 // noteTokens is called when what tokenless says may have changed.

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -25,7 +26,8 @@ type job struct {
 	every          time.Duration // from one burst to the next
 	deadline       time.Duration // of the whole job; none if zero
 	body           func(i int) string
-	during         func(p *steadytest.Provider) // runs beside it
+	during         func(p *steadytest.Provider)                        // runs beside it
+	hide           func(resp *http.Response, after time.Duration) bool // whether its rate limit headers get lost
 }
 
 // outcome is what a simulated job came to.
@@ -60,8 +62,14 @@ func simulate(t *testing.T, j job, p *steadytest.Provider, seed uint64) (o outco
 				return 5*time.Millisecond + time.Duration(rng.Int64N(int64(20*time.Millisecond)))
 			}
 		}
-		client := &http.Client{Transport: steadyhttp.NewTransport(p)}
 		begin := time.Now()
+		client := &http.Client{Transport: steadyhttp.NewTransport(roundTrip(func(req *http.Request) (*http.Response, error) {
+			resp, err := p.RoundTrip(req)
+			if err == nil && j.hide != nil && j.hide(resp, time.Since(begin)) {
+				maps.DeleteFunc(resp.Header, func(name string, _ []string) bool { return strings.Contains(name, "Ratelimit") })
+			}
+			return resp, err
+		}))}
 		ctx := t.Context()
 		if j.deadline > 0 {
 			var cancel context.CancelFunc
