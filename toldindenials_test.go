@@ -32,7 +32,7 @@ func TestServerThatTellsOfItsLimitInDenialsAloneIsNotAskedOneByOne(t *testing.T)
 		for _, kind := range []steadytest.Kind{steadytest.ContinuousBucket, steadytest.FixedWindow, steadytest.SlidingWindow, steadytest.PerSecond} {
 			t.Run(fmt.Sprintf("%s, kind %d", d.Name, kind), func(t *testing.T) {
 				p := &steadytest.Provider{Dialect: onlyOf(d), Latency: time.Second, Limits: perMinute(600, kind)}
-				j := job{calls: 2400, workers: 40}
+				j := job{calls: 1600, workers: 40}
 				ideal := p.Ideal(j.calls, j.workers, steadytest.Call{})
 				o := simulate(t, j, p, 1)
 				if x := o.took.Seconds() / ideal.Seconds(); o.failed > 0 || x > 1.5 || o.deniedShare() > 0.05 {
