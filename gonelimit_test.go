@@ -2,6 +2,7 @@ package steadyhttp_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,6 +21,24 @@ func TestLimitThatAnotherHasReplacedHoldsNothingBack(t *testing.T) {
 		if o := simulate(t, j, p, 1); o.took > ideal*3/2 || o.deniedShare() > 0.02 {
 			t.Errorf("kind %d: %v, %.1f%% denied, in %.2f x ideal", kind, o.took, 100*o.deniedShare(), o.took.Seconds()/ideal.Seconds())
 		}
+	}
+}
+
+// Nor do two that were replaced at the same time.
+func TestLimitsThatOthersHaveReplacedHoldNothingBack(t *testing.T) {
+	t.Parallel()
+	call := steadytest.Call{Input: 505, MaxOutput: 300}
+	limits := func(n int64, per time.Duration) []steadytest.Limit {
+		return []steadytest.Limit{{N: n, Per: per}, {Resource: "tokens", N: 805 * n, Per: per}}
+	}
+	p := &steadytest.Provider{Dialect: steadytest.IETF, Latency: 200 * time.Millisecond, Limits: limits(100, time.Minute),
+		Changes: []steadytest.Change{{After: 200 * time.Second, Limits: limits(50, 5*time.Second)}}}
+	j := job{calls: 5000, workers: 40, body: func(int) string {
+		return `{"model":"m","max_tokens":300,"messages":[{"role":"user","content":"` + strings.Repeat("word ", 400) + `"}]}`
+	}}
+	ideal := p.Ideal(j.calls, j.workers, call)
+	if o := simulate(t, j, p, 1); o.took > ideal*3/2 || o.deniedShare() > 0.02 {
+		t.Errorf("%v, %.1f%% denied, in %.2f x ideal", o.took, 100*o.deniedShare(), o.took.Seconds()/ideal.Seconds())
 	}
 }
 

@@ -294,22 +294,23 @@ func (l *ledger) settle(at time.Time, c *claim, a *ending) (learned bool) {
 		l.served = true
 		l.noteTokens()
 	}
-	var gone *budget
+	gone := false
 	for _, b := range l.budgets { // of every scope: c may be the first unanswered that b looks at
 		spoke := slices.Contains(spoken[:n], b)
 		if !spoke && a.Class == ClassSuccess && c.route.has(b.scope) {
 			b.granted(c)
-			if b.hushed(now) {
+			switch {
+			case !b.hushed(now):
+			case b.replacedBy(spoken[:n]):
+				gone = true
+			default:
 				b.told = false // from now on in denials alone, if at all
-				if b.replacedBy(spoken[:n]) {
-					gone = b
-				}
 			}
 		}
 		b.drop(c, !spoke)
 	}
-	if gone != nil {
-		l.budgets = slices.DeleteFunc(l.budgets, func(b *budget) bool { return b == gone })
+	if gone {
+		l.budgets = slices.DeleteFunc(l.budgets, func(b *budget) bool { return b.hushed(now) && b.replacedBy(spoken[:n]) })
 		l.noteTokens()
 	}
 	l.unlink(c)
