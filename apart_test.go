@@ -43,6 +43,7 @@ func keepBusy(t *testing.T, limiter *Limiter, workers map[string]int) {
 }
 
 func TestLimitsOfSeveralRoutesUnderOneNameAreToldApart(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []steadytest.Kind{steadytest.ContinuousBucket, steadytest.FixedWindow} {
 		synctest.Test(t, func(t *testing.T) {
 			limits := map[string]int64{"/wide": 600, "/third": 100, "/narrow": 30}
@@ -62,6 +63,7 @@ func TestLimitsOfSeveralRoutesUnderOneNameAreToldApart(t *testing.T) {
 }
 
 func TestLimitThatRoutesShareIsNotTakenForLimitsOfTheirOwn(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		shared := named(600, steadytest.ContinuousBucket)
 		shared.Changes = []steadytest.Change{

@@ -50,6 +50,7 @@ func bursts(t *testing.T, limit steadytest.Limit, latency time.Duration, seed ui
 // All that wait for a window are there when it ends: what comes back then, and when,
 // must be known and not guessed.
 func TestBurstsAreHardlyDeniedWhateverTheLimitsKind(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		kind   steadytest.Kind

@@ -45,6 +45,7 @@ func written(reset steadytest.Value) *steadytest.Dialect {
 }
 
 func TestKindsOfRefillAreToldApart(t *testing.T) {
+	t.Parallel()
 	nearest := func(v steadytest.Value) steadytest.Value {
 		return func(q steadytest.Quota, all []steadytest.Quota) string {
 			q.Reset += time.Second / 2

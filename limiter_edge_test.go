@@ -101,6 +101,7 @@ func TestPanicOfAHookKeepsNoProbesSlot(t *testing.T) {
 }
 
 func TestConfiguredCeilingsHoldForLongerThanAnHour(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := &Limiter{
 			Base:     canned(200, nil, ""),
@@ -291,6 +292,7 @@ func TestAbsurdEstimatesAddUp(t *testing.T) {
 // and say all kinds of things about it. None of that may hold a request back for
 // longer than an hour, or make one spin, or make a number of what is none.
 func TestAbsurdQuotasAreNoDeadEnd(t *testing.T) {
+	t.Parallel()
 	limits := []string{"", "0", "1", "-1", "600", "9007199254740992", "1e300", "NaN", "5,000"}
 	remainings := []string{"", "0", "1", "-5", "600", "9007199254740992", "1e-300", "Inf"}
 	resets := []string{

@@ -51,6 +51,7 @@ func steadyLoad(t *testing.T, rt http.RoundTripper, d time.Duration, told func(b
 }
 
 func TestOutageOfAMinuteIsNoticedSoonAndEndsSoon(t *testing.T) {
+	t.Parallel()
 	fail503 := func(req *http.Request, _ int) (*http.Response, error) { return answer(req, 503), nil }
 	cases := []struct {
 		name   string

@@ -83,6 +83,7 @@ func getPath(t *testing.T, path string) *http.Request {
 }
 
 func TestEndpointThatDeniesEverythingHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := byPath{"/good": wordless(1e6, steadytest.ContinuousBucket), "/bad": denying, "/worse": denying}
 		got := visit(t, NewTransport(server), map[string]float64{"/good": 20, "/bad": 1, "/worse": 3})
@@ -96,6 +97,7 @@ func TestEndpointThatDeniesEverythingHoldsUpNoOther(t *testing.T) {
 }
 
 func TestEndpointWithALimitOfItsOwnHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []steadytest.Kind{steadytest.ContinuousBucket, steadytest.FixedWindow} {
 		synctest.Test(t, func(t *testing.T) {
 			server := byPath{"/free": wordless(1e6, steadytest.ContinuousBucket), "/narrow": wordless(60, kind)}
@@ -112,6 +114,7 @@ func TestEndpointWithALimitOfItsOwnHoldsUpNoOther(t *testing.T) {
 
 // An endpoint that denies everything may stand beside a limit that all others share.
 func TestEndpointThatDeniesEverythingHidesNoLimitOfTheOthers(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var denied, fewer atomic.Int64
 		shared := wordless(600, steadytest.ContinuousBucket)
@@ -148,6 +151,7 @@ func TestEndpointThatDeniesEverythingHidesNoLimitOfTheOthers(t *testing.T) {
 }
 
 func TestTimeThatAnEndpointNamesHoldsUpNoOtherOnceItIsKnown(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		busy := roundTripFunc(func(req *http.Request) (*http.Response, error) {
 			time.Sleep(50 * time.Millisecond)

@@ -152,6 +152,7 @@ func TestCancelledCallersLeaveNothingBehind(t *testing.T) {
 // TestDeadlinesUseTheWholeCapacity offers 15 a second, each with 30 s, to a
 // server that admits 10 a second and takes its time.
 func TestDeadlinesUseTheWholeCapacity(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &steadytest.Provider{
 			Limits:  []steadytest.Limit{{N: 600, Per: time.Minute}},

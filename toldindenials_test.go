@@ -45,6 +45,7 @@ func TestServerThatTellsOfItsLimitInDenialsAloneIsNotAskedOneByOne(t *testing.T)
 
 // Some do not even say how large it is.
 func TestServerThatTellsInDenialsThatNothingIsLeftIsNotAskedOneByOne(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []steadytest.Kind{steadytest.ContinuousBucket, steadytest.FixedWindow} {
 		p := &steadytest.Provider{Latency: time.Second, Limits: perMinute(600, kind), Dialect: &steadytest.Dialect{Denied: []steadytest.Field{
 			{Name: "X-RateLimit-Remaining", Value: steadytest.RemainingN},
